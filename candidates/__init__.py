@@ -1,0 +1,1 @@
+"""Writers and helpers that register themselves with a router."""

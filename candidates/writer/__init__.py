@@ -1,0 +1,1 @@
+"""The embedded writer: a C-STORE SCP that registers itself and stores durably."""

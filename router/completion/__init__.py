@@ -1,0 +1,1 @@
+"""Decides when a revision of a study is complete."""

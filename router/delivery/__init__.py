@@ -1,0 +1,1 @@
+"""Sends each revision to each of its candidates through an independent queue."""

@@ -1,0 +1,1 @@
+"""The sans-I/O DICOM protocol: bytes in, events out; no sockets."""

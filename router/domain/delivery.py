@@ -1,0 +1,95 @@
+"""Deliveries: one revision on its way to one candidate, and what became of each instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from router.domain.instance import SpoolRef
+
+
+class DeliveryState(StrEnum):
+    """The life of a delivery."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    RETRYING = "retrying"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+    @property
+    def is_terminal(self) -> bool:
+        """No attempt will follow unless a person asks for one."""
+        return self in (DeliveryState.DELIVERED, DeliveryState.DEAD)
+
+
+class ItemState(StrEnum):
+    """What became of one instance of a delivery."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    REFUSED = "refused"  # a permanent refusal by the candidate: it will not be sent again
+
+
+class OutcomeKind(StrEnum):
+    """What one attempt to send one instance came to."""
+
+    STORED = "stored"  # success, or a warning that counts as stored
+    TEMPORARY = "temporary"  # try again later
+    PERMANENT = "permanent"  # this candidate will never take this instance
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer of a candidate for one instance."""
+
+    kind: OutcomeKind
+    status: int | None  # DIMSE status, None where no answer came
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryItem:
+    """One instance to be sent for a delivery."""
+
+    instance_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    ref: SpoolRef
+    checksum: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """An outcome to be kept in the ledger."""
+
+    instance_id: int
+    outcome: Outcome
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One revision on its way to one candidate."""
+
+    id: int
+    revision_id: int
+    study_instance_uid: str
+    revision_number: int
+    ae_title: str
+    state: DeliveryState
+    priority: int  # smaller is sooner
+    required: bool
+    created_at: datetime
+    attempts: int
+    next_attempt_at: datetime | None
+    reason: str
+    instances: int  # in all
+    delivered: int  # instances stored at the candidate
+    refused: int  # instances refused for good
+    total_bytes: int
+    remaining_bytes: int

@@ -1,0 +1,123 @@
+"""Every error that a person may have to act on, defined once.
+
+An error says what happened, to which study, instance or candidate, and what to do. Each class
+names the DIMSE status (PS3.7 annex C, PS3.4 annex B) and the HTTP status that it becomes at an
+edge, so that no edge needs a table of its own.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RouterError(Exception):
+    """The root: any fault that the router explains rather than crashes on."""
+
+    dimse_status: ClassVar[int] = 0x0110  # Processing failure
+    http_status: ClassVar[int] = 500
+
+
+class InvalidAETitle(RouterError, ValueError):
+    """An AE title that PS3.5 (VR AE) does not allow."""
+
+    dimse_status = 0x0117
+    http_status = 422
+
+
+class InvalidUID(RouterError, ValueError):
+    """A UID that PS3.5 section 9 does not allow."""
+
+    dimse_status = 0x0117
+    http_status = 422
+
+
+class InvalidCriteria(RouterError, ValueError):
+    """Routing criteria or a discard filter that cannot be understood; the text says which part."""
+
+    http_status = 422
+
+
+class ConfigurationError(RouterError):
+    """The routing YAML cannot be used; the text carries file, line, column and a suggestion."""
+
+    http_status = 422
+
+
+class ProtocolError(RouterError):
+    """A peer sent bytes that PS3.8 does not allow; the association is aborted, nothing else."""
+
+
+class SpoolFull(RouterError):
+    """No room for another instance: the sender must keep it and come back (A700)."""
+
+    dimse_status = 0xA700
+    http_status = 503
+
+
+class SpoolFailed(RouterError):
+    """The disk under the spool answered with an error: the instance is not acknowledged."""
+
+    dimse_status = 0xA700
+    http_status = 503
+
+
+class CorruptRecord(RouterError):
+    """Bytes in the spool do not match their checksum: they never leave the router."""
+
+
+class DataSetMismatch(RouterError):
+    """The data set contradicts its command set, or not its SOP class (A900)."""
+
+    dimse_status = 0xA900
+    http_status = 409
+
+
+class CannotUnderstand(RouterError):
+    """The data set cannot be read far enough to know its study (C000)."""
+
+    dimse_status = 0xC000
+    http_status = 409
+
+
+class NotAuthorised(RouterError):
+    """Policy refuses this sender or this instance (0124)."""
+
+    dimse_status = 0x0124
+    http_status = 403
+
+
+class UnknownCandidate(RouterError):
+    """No candidate of this AE title is registered."""
+
+    http_status = 404
+
+
+class UnknownStudy(RouterError):
+    """The ledger holds no study of this Study Instance UID."""
+
+    dimse_status = 0x0112
+    http_status = 404
+
+
+class RegistrationClosed(RouterError):
+    """The routing YAML does not let this writer register itself."""
+
+    http_status = 403
+
+
+class AssociationRejected(RouterError):
+    """The peer rejected the association (PS3.8 table 9-21)."""
+
+    http_status = 502
+
+
+class AssociationLost(RouterError):
+    """The peer aborted, or the connection broke, before the operation was answered."""
+
+    http_status = 502
+
+
+class PeerTimeout(AssociationLost):
+    """The peer did not answer in time."""
+
+    http_status = 504

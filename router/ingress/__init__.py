@@ -1,0 +1,1 @@
+"""From a C-STORE on an association to a durable, recorded instance."""

@@ -1,0 +1,1 @@
+"""The database of instances, studies, revisions, candidates and deliveries."""

@@ -1,0 +1,1 @@
+"""Asyncio acceptor and requestor over the sans-I/O protocol."""

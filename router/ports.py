@@ -1,0 +1,245 @@
+"""What the services need from the outside, as small protocols.
+
+Adapters implement them (``spool``, ``ledger``, ``net``, ``delivery.destinations``); services and
+tests know nothing else. Each method's docstring is its contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from router.domain.candidate import Candidate, Registration
+from router.domain.delivery import Delivery, DeliveryItem, DeliveryState, ItemResult, Outcome
+from router.domain.determination import Decision
+from router.domain.errors import RouterError
+from router.domain.instance import (
+    Disposition,
+    Facts,
+    Identity,
+    Instance,
+    Provenance,
+    Refusal,
+    SpoolRef,
+)
+from router.domain.study import OpenRevision, RevisionKey
+
+Sealed = Callable[[Instance | RouterError], None]
+"""Called on the event loop once, with the durable instance or with what went wrong."""
+
+
+class SpoolWriter(Protocol):
+    """One record being written. It owns its place in the spool until ``seal`` or ``discard``."""
+
+    @property
+    def data_set_bytes(self) -> int:
+        """Bytes of data set written so far."""
+        ...
+
+    def write(self, fragments: Sequence[memoryview]) -> None:
+        """Append to the data set, without keeping the views; runs on the event loop.
+
+        Raises ``SpoolFull`` or ``SpoolFailed``; after that only ``discard`` may follow.
+        """
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the data set written so far (for worker threads)."""
+        ...
+
+    def seal(
+        self,
+        identity: Identity,
+        provenance: Provenance,
+        facts: Facts,
+        disposition: Disposition,
+        reason: str,
+        sealed: Sealed,
+    ) -> None:
+        """Make the record durable off the event loop, then call ``sealed`` on it.
+
+        When ``sealed`` gets an ``Instance``, every byte and all that is needed to recover the
+        instance without the ledger is on stable storage.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Give the place back; nothing of the record remains."""
+        ...
+
+
+class SpoolReader(Protocol):
+    """Reads the data set of one record."""
+
+    def try_read_into(self, buffer: memoryview, offset: int) -> int | None:
+        """Bytes read at ``offset`` of the data set if memory holds them; None if a disk must."""
+        ...
+
+    async def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Bytes read at ``offset`` of the data set; raises ``SpoolFailed`` on a disk error."""
+        ...
+
+    def close(self) -> None:
+        """Release the segment."""
+        ...
+
+
+class Spool(Protocol):
+    """Where instance bytes live between acknowledgement and settlement."""
+
+    def create(self, header: bytes) -> SpoolWriter:
+        """Begin a record with its Part 10 header (preamble, prefix, File Meta group).
+
+        Raises ``SpoolFull`` above the high-water mark.
+        """
+        ...
+
+    def open(self, ref: SpoolRef) -> SpoolReader:
+        """A reader of one record's data set. Raises ``SpoolFailed`` if its segment is gone."""
+        ...
+
+    async def reclaim(self, refs: Sequence[SpoolRef]) -> None:
+        """Free the bytes of these records; idempotent."""
+        ...
+
+    def scan(self, recorded_through: Mapping[str, int]) -> AsyncIterator[Instance]:
+        """Every intact record past these offsets (segment to offset), for recovery.
+
+        Segments that are not named are read from their start. Bytes are verified against their
+        checksum; a torn record ends its segment.
+        """
+        ...
+
+
+class Ledger(Protocol):
+    """The database. Each method is one transaction; no session or cursor leaks out."""
+
+    async def record(self, arrivals: Sequence[Instance | Refusal]) -> Sequence[RevisionKey | None]:
+        """Write arrivals; for each, the open revision it joined (None for a refusal).
+
+        An accepted instance joins the open revision of its study, or opens the next one.
+        Recording the same spool record twice changes nothing (recovery may repeat itself).
+        """
+        ...
+
+    async def recorded_through(self) -> Mapping[str, int]:
+        """For each segment, the end offset up to which every record is in the ledger."""
+        ...
+
+    async def open_revisions(self) -> Sequence[OpenRevision]:
+        """All revisions in state open, for start-up."""
+        ...
+
+    async def unrouted_revisions(self) -> Sequence[RevisionKey]:
+        """All revisions that matched no candidate so far."""
+        ...
+
+    async def instances(self, revision_id: int) -> Sequence[tuple[int, Instance]]:
+        """Accepted instances of a revision, with their ledger ids, in order of arrival."""
+        ...
+
+    async def route(
+        self, revision: RevisionKey, at: datetime, completed_by: str, decision: Decision
+    ) -> Sequence[Delivery]:
+        """Close an open or unrouted revision with its decision, and create its deliveries.
+
+        One transaction: state, decision, one delivery per chosen candidate and one item per
+        instance it shall get. Without any choice the revision becomes unrouted.
+        """
+        ...
+
+    async def unfinished_deliveries(self) -> Sequence[Delivery]:
+        """All deliveries that are not terminal, for start-up; active ones become pending."""
+        ...
+
+    async def pending_items(self, delivery_id: int, limit: int) -> Sequence[DeliveryItem]:
+        """Items of a delivery that are still to be sent, in order of arrival."""
+        ...
+
+    async def begin_attempt(self, delivery_id: int, at: datetime) -> None:
+        """Count an attempt before anything is sent; the delivery becomes active."""
+        ...
+
+    async def record_results(self, delivery_id: int, results: Sequence[ItemResult]) -> Delivery:
+        """Keep what a candidate answered; the delivery with its new counts."""
+        ...
+
+    async def end_attempt(
+        self,
+        delivery_id: int,
+        state: DeliveryState,
+        at: datetime,
+        next_attempt_at: datetime | None,
+        reason: str,
+    ) -> RevisionKey | None:
+        """Store the delivery's new state; the revision's key if this settled the revision."""
+        ...
+
+    async def reclaimable(
+        self, settled_before: datetime, limit: int
+    ) -> Sequence[tuple[int, SpoolRef]]:
+        """Instances of revisions settled before then whose bytes are still in the spool."""
+        ...
+
+    async def reclaimed(self, instance_ids: Sequence[int], at: datetime) -> None:
+        """The bytes of these instances have left the spool."""
+        ...
+
+    async def save_registration(self, registration: Registration) -> None:
+        """Insert or replace by AE title."""
+        ...
+
+    async def remove_registration(self, ae_title: str) -> bool:
+        """Forget a registration; whether there was one."""
+        ...
+
+    async def registrations(self) -> Sequence[Registration]:
+        """All registrations."""
+        ...
+
+
+class DestinationSession(Protocol):
+    """An open way to a candidate (for DIMSE: one association)."""
+
+    def carries(self, item: DeliveryItem) -> bool:
+        """Whether this session was opened for the item's SOP class and transfer syntax."""
+        ...
+
+    async def send(self, item: DeliveryItem) -> Outcome:
+        """Send one instance and wait for the answer.
+
+        Raises ``AssociationLost`` when the session is gone: the outcome of this item is unknown.
+        """
+        ...
+
+
+class Destination(Protocol):
+    """How to reach candidates of one kind."""
+
+    def open(
+        self, candidate: Candidate, items: Sequence[DeliveryItem]
+    ) -> AbstractAsyncContextManager[DestinationSession]:
+        """Open a session fit for these items; raises ``AssociationRejected`` or ``…Lost``."""
+        ...
+
+    async def probe(self, candidate: Candidate) -> None:
+        """Ask whether the candidate is there (C-ECHO); raises as ``open`` does."""
+        ...
+
+
+class Clock(Protocol):
+    """Time as the services see it; a test may own it."""
+
+    def now(self) -> datetime:
+        """Wall time in UTC, aware: only recorded, never waited on."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never step back: drives every time-out."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...

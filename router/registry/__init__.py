@@ -1,0 +1,1 @@
+"""Candidates: registration, leases and what the routing YAML says of them."""

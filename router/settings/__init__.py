@@ -1,0 +1,1 @@
+"""The routing YAML: read, validated with positions, turned into typed values."""

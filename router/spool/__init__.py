@@ -1,0 +1,1 @@
+"""Where instance bytes live between acknowledgement and settlement."""
