@@ -81,6 +81,10 @@ class SpoolReader(Protocol):
         """Bytes read at ``offset`` of the data set; raises ``SpoolFailed`` on a disk error."""
         ...
 
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes at ``offset`` of the data set; blocks, so for worker threads only."""
+        ...
+
     def close(self) -> None:
         """Release the segment."""
         ...

@@ -1,0 +1,49 @@
+# `make` lists the targets. `make demo` and `make test` need nothing done before them.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: $(VENV)/.runtime ## one AE title in, three writers out: starts everything, proves every byte
+	@$(BIN)/python -m router.cli.main demo
+
+test: $(VENV)/.dev peers ## set up and run all tests, against real peers
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev ## format, lint, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --config .importlinter --no-cache
+
+format: $(VENV)/.dev ## put the code into its format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev ## build the documentation; warnings are errors
+	@$(BIN)/sphinx-build -q -n -W -b html docs docs/_build/html
+
+schema: $(VENV)/.runtime ## regenerate config/schema.json
+	@$(BIN)/python -m router.settings.schema config/schema.json
+
+peers: ## install the real peers that the tests talk to (Debian packages)
+	@sh scripts/peers.sh
+
+lock: $(VENV)/.dev ## resolve the dependencies anew, with hashes
+	@sh scripts/lock.sh $(BIN)/uv
+
+clean: ## remove what the targets have made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build
+
+$(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml scripts/venv.sh
+	@sh scripts/venv.sh $(VENV) requirements/runtime.txt requirements/build.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt requirements/build.txt pyproject.toml scripts/venv.sh
+	@sh scripts/venv.sh $(VENV) requirements/dev.txt requirements/build.txt
+	@touch $(VENV)/.runtime $@
+
+.PHONY: help demo test check format docs schema peers lock clean

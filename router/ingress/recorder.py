@@ -1,0 +1,95 @@
+"""Writes arrivals to the ledger in batches, behind their acknowledgement.
+
+An acknowledged instance is safe without the ledger: the spool alone can restore it. So the
+recorder may lag, but not without bound: past ``limit`` arrivals the door refuses new ones.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from router.domain.errors import RouterError
+from router.domain.instance import Instance, Refusal
+from router.domain.study import RevisionKey
+from router.ports import Clock, Ledger
+
+Arrival = Instance | Refusal
+Recorded = Callable[[Instance, RevisionKey | None], None]
+
+BATCH = 1000
+RETRY_AFTER_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """The queue between the door and the ledger, and the one task that empties it."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, recorded: Recorded, limit: int = 20_000):
+        self._ledger = ledger
+        self._clock = clock
+        self._recorded = recorded
+        self._limit = limit
+        self._waiting: deque[Arrival] = deque()
+        self._writing = 0
+        self._more = anyio.Event()
+        self._empty = anyio.Event()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the ledger lags so far that nothing more may be let in."""
+        return self.lag >= self._limit
+
+    @property
+    def lag(self) -> int:
+        """Arrivals that are not in the ledger yet."""
+        return len(self._waiting) + self._writing
+
+    def put(self, arrival: Arrival) -> None:
+        """Hand over an arrival; returns at once. The door checks ``is_behind`` beforehand."""
+        self._waiting.append(arrival)
+        self._more.set()
+
+    async def flush(self) -> None:
+        """Wait until everything that was handed over is in the ledger."""
+        while self.lag:
+            await self._empty.wait()
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Write batches until cancelled; a failing ledger is retried, nothing is dropped."""
+        task_status.started()
+        while True:
+            await self._more.wait()
+            self._more = anyio.Event()
+            while self._waiting:
+                await self._write_one_batch()
+            self._empty.set()
+            self._empty = anyio.Event()
+
+    async def _write_one_batch(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        self._writing = len(batch)
+        keys = await self._record_until_it_succeeds(batch)
+        self._writing = 0
+        for arrival, key in zip(batch, keys, strict=True):
+            if isinstance(arrival, Instance):
+                self._recorded(arrival, key)
+
+    async def _record_until_it_succeeds(
+        self, batch: Sequence[Arrival]
+    ) -> Sequence[RevisionKey | None]:
+        while True:
+            try:
+                return await self._ledger.record(batch)
+            except RouterError as error:
+                log.error(
+                    "the ledger cannot be written; arrivals stay safe in the spool",
+                    error=str(error),
+                    waiting=self.lag,
+                )
+                await self._clock.sleep(RETRY_AFTER_S)
