@@ -1,0 +1,129 @@
+"""The command ``dicom-router``: arguments only; each command's work is in a module of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+
+from router import __version__
+from router.cli import explaining, remote, sending
+from router.cli.output import fail, messages
+from router.demo.run import run_demo
+from router.domain.errors import RouterError
+from router.observe.logging import configure_logging
+from router.settings.load import load_settings
+
+DEFAULT_CONFIG = Path("config/router.yaml")
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A DICOM router: one AE title in, every matching writer out.",
+)
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="ROUTER_CONFIG", help="The routing YAML.")
+]
+Url = Annotated[
+    str, typer.Option("--url", envvar="ROUTER_URL", help="HTTP address of the router.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def serve(
+    config: Config = DEFAULT_CONFIG,
+    log_json: Annotated[bool, typer.Option(help="Log JSON lines.")] = False,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> None:
+    """Run the router until SIGTERM or SIGINT."""
+    from router.app import serve as serve_router  # noqa: PLC0415 - other commands start quicker
+
+    configure_logging(json=log_json, level=log_level)
+    anyio.run(serve_router, load_settings(config))
+
+
+@app.command()
+def check(config: Annotated[Path, typer.Argument(help="The routing YAML.")]) -> None:
+    """Say whether a routing YAML is right, and if not, where and what to write instead."""
+    load_settings(config)
+    messages.print(f"{config}: in order", style="green", highlight=False)
+
+
+@app.command()
+def explain(
+    files: Annotated[list[Path], typer.Argument(help="Part 10 files; together, one study.")],
+    config: Config = DEFAULT_CONFIG,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Ask this router for its registered candidates too.")
+    ] = None,
+    calling: Annotated[str, typer.Option(help="Calling AE title to assume.")] = "MODALITY",
+    as_json: AsJson = False,
+) -> None:
+    """Say what discard filters and criteria make of files, and why; nothing is sent."""
+    explaining.explain(files, load_settings(config), url, calling, as_json)
+
+
+@app.command()
+def send(
+    paths: Annotated[list[Path], typer.Argument(help="Part 10 files, or folders of them.")],
+    to: Annotated[str, typer.Option(help="host:port of the router.")] = "127.0.0.1:11112",
+    called: Annotated[str, typer.Option(help="Called AE title.")] = "ROUTER",
+    calling: Annotated[str, typer.Option(help="Calling AE title.")] = "MODALITY",
+    associations: Annotated[int, typer.Option(min=1, max=64, help="How many at once.")] = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Send files as a modality does; fails if anything was not accepted."""
+    if not sending.send(paths, to, called, calling, associations, as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def candidates(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """List the candidates of a running router."""
+    remote.candidates(url, as_json)
+
+
+@app.command()
+def studies(
+    study: Annotated[str | None, typer.Argument(help="One Study Instance UID.")] = None,
+    url: Url = DEFAULT_URL,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List studies, newest first; or say all about one: decisions, reasons, where it is."""
+    if study is None:
+        remote.studies(url, limit, as_json)
+    else:
+        remote.study(url, study, as_json)
+
+
+@app.command()
+def demo() -> None:
+    """Start a router and three writers, send real studies, prove where every byte arrived."""
+    if not anyio.run(run_demo):
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Entry point: errors that a person can act on are printed, not traced."""
+    try:
+        app()
+    except RouterError as error:
+        fail(str(error))
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The command ``send``: a modality at the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from router.cli.output import fail, messages, print_json, print_table
+from router.modality.sender import OutgoingFile, Report, Target, find_files, send_files
+from router.dicom import statuses
+from router.domain.errors import ConfigurationError
+from router.domain.identifiers import ae_title
+
+
+def send(
+    paths: Sequence[Path], to: str, called: str, calling: str, associations: int, as_json: bool
+) -> bool:
+    """Send the files with a progress bar; whether all of them were accepted."""
+    target = parse_target(to, called, calling)
+    files = list(find_files(paths))
+    if not files:
+        fail("No DICOM files (Part 10, with a File Meta group) were found there.")
+        return False
+    report = _send_with_progress(files, target, associations)
+    if as_json:
+        print_json(_as_json(report, len(files)))
+    else:
+        _print(report, len(files))
+    return report.sent == len(files)
+
+
+def parse_target(to: str, called: str, calling: str) -> Target:
+    """``host:port`` and AE titles, checked. Raises ``ConfigurationError``."""
+    host, colon, port = to.rpartition(":")
+    if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
+        raise ConfigurationError(f"--to {to}: expected host:port, such as 127.0.0.1:11112")
+    return Target(host.strip("[]"), int(port), ae_title(called), ae_title(calling))
+
+
+def _send_with_progress(
+    files: Sequence[OutgoingFile], target: Target, associations: int
+) -> Report:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=messages) as progress:
+        task = progress.add_task(f"sending to {target.called_ae_title}", total=len(files))
+
+        def advance(file: OutgoingFile) -> None:
+            progress.advance(task)
+
+        return anyio.run(send_files, files, target, associations, advance)
+
+
+def _as_json(report: Report, files: int) -> dict[str, object]:
+    return {
+        "files": files,
+        "sent": report.sent,
+        "bytes": report.bytes,
+        "statuses": {f"{status:04X}": count for status, count in sorted(report.statuses.items())},
+        "failures": [{"file": str(path), "reason": why} for path, why in report.failures],
+    }
+
+
+def _print(report: Report, files: int) -> None:
+    rows = [
+        (f"{status:04X}", statuses.describe(status), count)
+        for status, count in sorted(report.statuses.items())
+    ]
+    print_table(f"{report.sent} of {files} accepted", ("status", "meaning", "instances"), rows)
+    for path, why in report.failures[:20]:
+        fail(f"{path}: {why}")

@@ -1,0 +1,1 @@
+"""The demonstration: a router, three writers and some modalities, on this machine."""

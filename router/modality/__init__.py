@@ -1,0 +1,1 @@
+"""Plays a modality: sends files as they are."""

@@ -1,0 +1,174 @@
+"""Sends Part 10 files as a modality does: several associations, each file as it is."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from router.dicom import statuses
+from router.dicom.negotiation import group_contexts, propose
+from router.dicom.part10 import read_file_header
+from router.domain.errors import AssociationLost, AssociationRejected, RouterError
+from router.net.requestor import associate
+
+HEADER_BYTES = 64 * 1024
+DICM_AT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingFile:
+    """A file on its way, and what its File Meta group says."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    data_set_offset: int
+    data_set_length: int
+
+    @property
+    def context(self) -> tuple[str, str]:
+        """What a presentation context must offer for it."""
+        return self.sop_class_uid, self.transfer_syntax_uid
+
+
+class FileSource:
+    """The data set of a file, as the requestor reads it."""
+
+    def __init__(self, file: OutgoingFile):
+        self._file = file
+        self._descriptor = os.open(file.path, os.O_RDONLY)
+        self.length = file.data_set_length
+
+    def try_read_into(self, buffer: memoryview, offset: int) -> int | None:
+        """Files at hand are read at once; a sender has nothing else to do meanwhile."""
+        return os.preadv(self._descriptor, [buffer], self._file.data_set_offset + offset)
+
+    async def read_into(self, buffer: memoryview, offset: int) -> int:
+        """The same, for the port's sake."""
+        return os.preadv(self._descriptor, [buffer], self._file.data_set_offset + offset)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where and as whom to send."""
+
+    host: str
+    port: int
+    called_ae_title: str
+    calling_ae_title: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the files."""
+
+    sent: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    failures: list[tuple[Path, str]] = field(default_factory=list)
+    bytes: int = 0
+
+
+def find_files(paths: Iterable[Path]) -> Iterator[OutgoingFile]:
+    """Every Part 10 file below the paths, in order of name; other files are passed over."""
+    for path in paths:
+        candidates = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for candidate in candidates:
+            if candidate.is_file() and (file := read_outgoing(candidate)) is not None:
+                yield file
+
+
+def read_outgoing(path: Path) -> OutgoingFile | None:
+    """The file if it is Part 10 with a usable File Meta group, else None."""
+    with path.open("rb") as stream:
+        head = stream.read(HEADER_BYTES)
+    if head[DICM_AT : DICM_AT + 4] != b"DICM":
+        return None
+    try:
+        header = read_file_header(head)
+    except RouterError:
+        return None
+    return OutgoingFile(
+        path,
+        header.sop_class_uid,
+        header.sop_instance_uid,
+        header.transfer_syntax_uid,
+        header.data_set_offset,
+        path.stat().st_size - header.data_set_offset,
+    )
+
+
+async def send_files(
+    files: Sequence[OutgoingFile],
+    target: Target,
+    associations: int,
+    progress: Callable[[OutgoingFile], None],
+) -> Report:
+    """Send all files over so many associations at once; nothing is sent twice.
+
+    Files that the peer refuses, or that were under way when an association broke, are reported as
+    failures; the rest of the files goes on.
+    """
+    report = Report()
+    for pairs in group_contexts(sorted({file.context for file in files})):
+        wanted = set(pairs)
+        waiting = iter([file for file in files if file.context in wanted])
+        async with anyio.create_task_group() as tasks:
+            for _ in range(associations):
+                tasks.start_soon(_send_over_one, waiting, pairs, target, report, progress)
+    return report
+
+
+async def _send_over_one(
+    waiting: Iterator[OutgoingFile],
+    pairs: Sequence[tuple[str, str]],
+    target: Target,
+    report: Report,
+    progress: Callable[[OutgoingFile], None],
+) -> None:
+    current: OutgoingFile | None = None
+    try:
+        async with associate(
+            target.host,
+            target.port,
+            target.calling_ae_title,
+            target.called_ae_title,
+            contexts=propose(pairs),
+        ) as association:
+            for current in waiting:
+                source = FileSource(current)
+                try:
+                    answer = await association.store(
+                        current.sop_class_uid,
+                        current.sop_instance_uid,
+                        current.transfer_syntax_uid,
+                        source,
+                    )
+                finally:
+                    source.close()
+                _note(report, current, answer.status)
+                progress(current)
+                current = None
+    except (AssociationLost, AssociationRejected) as error:
+        if current is not None:
+            report.failures.append((current.path, str(error)))
+        else:
+            report.failures.append((Path(), str(error)))
+
+
+def _note(report: Report, file: OutgoingFile, status: int) -> None:
+    report.statuses[status] += 1
+    if statuses.is_stored(status):
+        report.sent += 1
+        report.bytes += file.data_set_length
+    else:
+        report.failures.append((file.path, statuses.describe(status)))
