@@ -121,3 +121,16 @@ class PeerTimeout(AssociationLost):
     """The peer did not answer in time."""
 
     http_status = 504
+
+
+class LedgerFailed(RouterError):
+    """The ledger cannot be read or written; acknowledged instances stay safe in the spool."""
+
+    dimse_status = 0xA700
+    http_status = 503
+
+
+class StateConflict(RouterError):
+    """The revision or delivery is past the state that a change asks for; nothing was changed."""
+
+    http_status = 409

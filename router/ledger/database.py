@@ -1,0 +1,80 @@
+"""Runs transactions in worker threads: one writer at a time, readers beside it.
+
+The event loop never blocks. A call that is cancelled while it waits for its turn does nothing; a
+transaction that has begun always ends, committed or rolled back, before the cancellation shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy import Connection, Engine
+
+from router.ledger.dialect import (
+    DATABASE_ERRORS,
+    MODE_OPTION,
+    Mode,
+    create_ledger_engine,
+    explain,
+    ledger_url,
+)
+from router.ledger.migrate import migrate
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+READERS = 4
+
+
+class Database:
+    """The engine, and the turns that are taken on it."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._writer = CapacityLimiter(1)
+        self._readers = CapacityLimiter(READERS)
+
+    @classmethod
+    async def open(cls, url_or_path: str | Path, busy_timeout_s: float) -> Database:
+        """Open and migrate to the newest schema; raises ``LedgerFailed``."""
+        engine = create_ledger_engine(ledger_url(url_or_path), READERS + 1, busy_timeout_s)
+        database = cls(engine)
+        try:
+            await database.write(migrate)
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    async def read(self, work: Work[T]) -> T:
+        """Run a transaction that only reads, on one snapshot. Raises ``LedgerFailed``."""
+        return await to_thread.run_sync(self._transact, work, Mode.READ, limiter=self._readers)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run a transaction that is on stable storage on return. Raises ``LedgerFailed``."""
+        return await to_thread.run_sync(self._transact, work, Mode.DURABLE, limiter=self._writer)
+
+    async def write_behind(self, work: Work[T]) -> T:
+        """Run a transaction that a power cut, and nothing less, may take back.
+
+        It is durable as soon as any later ``write`` is. Raises ``LedgerFailed``.
+        """
+        return await to_thread.run_sync(self._transact, work, Mode.BEHIND, limiter=self._writer)
+
+    async def close(self) -> None:
+        """Give all connections back, cancelled or not."""
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(self._engine.dispose)
+
+    def _transact(self, work: Work[T], mode: Mode) -> T:
+        try:
+            with self._engine.connect() as connection:
+                connection.execution_options(**{MODE_OPTION: mode})
+                with connection.begin():
+                    return work(connection)
+        except DATABASE_ERRORS as error:
+            raise explain(error, str(self._engine.url.database)) from error

@@ -1,0 +1,157 @@
+"""The ledger over SQL: every method of ``ports.Ledger`` as one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+from router.domain.candidate import Registration
+from router.domain.delivery import Delivery, DeliveryItem, DeliveryState, ItemResult
+from router.domain.determination import Decision
+from router.domain.instance import Instance, Refusal, SpoolRef
+from router.domain.study import OpenRevision, RevisionKey
+from router.ledger import deliveries, recording, registrations, retention, routing
+from router.ledger.database import Database
+from router.ledger.views import SqlLedgerViews
+
+BUSY_TIMEOUT_S = 5.0
+
+
+@asynccontextmanager
+async def open_ledger(
+    url_or_path: str | Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S
+) -> AsyncIterator[SqlLedger]:
+    """Open a ledger, created or migrated to the newest schema first; close it on the way out.
+
+    A transaction waits ``busy_timeout_s`` for another process to let go of the file. Raises
+    ``LedgerFailed`` when the file is locked, damaged, out of reach or of a newer schema, and
+    ``ConfigurationError`` when the URL names another kind of database.
+    """
+    database = await Database.open(url_or_path, busy_timeout_s)
+    try:
+        yield SqlLedger(database)
+    finally:
+        await database.close()
+
+
+class SqlLedger:
+    """Implements ``ports.Ledger``; every method raises ``LedgerFailed`` when the database does.
+
+    Methods that change a revision or delivery which is past that change, or which the ledger does
+    not hold, raise ``StateConflict`` and change nothing.
+    """
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    @property
+    def views(self) -> SqlLedgerViews:
+        """The ledger as people look at it."""
+        return SqlLedgerViews(self._database)
+
+    async def record(self, arrivals: Sequence[Instance | Refusal]) -> Sequence[RevisionKey | None]:
+        """See ``ports.Ledger.record``.
+
+        A quarantined instance is kept with its reason and belongs to its study, but to no
+        revision: its key is None. A record that is in the ledger already gets the key of the
+        revision that it joined then. A power cut may take back what was recorded last, together
+        with how far its segments were recorded: the spool still has it.
+        """
+        return await self._database.write_behind(lambda c: recording.record(c, arrivals))
+
+    async def recorded_through(self) -> Mapping[str, int]:
+        """See ``ports.Ledger.recorded_through``."""
+        return await self._database.read(recording.recorded_through)
+
+    async def open_revisions(self) -> Sequence[OpenRevision]:
+        """See ``ports.Ledger.open_revisions``."""
+        return await self._database.read(recording.open_revisions)
+
+    async def unrouted_revisions(self) -> Sequence[RevisionKey]:
+        """See ``ports.Ledger.unrouted_revisions``."""
+        return await self._database.read(routing.unrouted_revisions)
+
+    async def instances(self, revision_id: int) -> Sequence[tuple[int, Instance]]:
+        """See ``ports.Ledger.instances``."""
+        return await self._database.read(lambda c: routing.instances(c, revision_id))
+
+    async def complete(self, revision: RevisionKey, at: datetime, completed_by: str) -> None:
+        """See ``ports.Ledger.complete``. A revision that is unrouted already stays as it is."""
+        await self._database.write(lambda c: routing.complete(c, revision, at, completed_by))
+
+    async def route(
+        self, revision: RevisionKey, at: datetime, decision: Decision
+    ) -> Sequence[Delivery]:
+        """See ``ports.Ledger.route``.
+
+        A decision that says the same as the last one about its revision is not kept again.
+        """
+        return await self._database.write(lambda c: routing.route(c, revision, at, decision))
+
+    async def unfinished_deliveries(self) -> Sequence[Delivery]:
+        """See ``ports.Ledger.unfinished_deliveries``. Attempts that never ended say so."""
+        return await self._database.write(deliveries.unfinished_deliveries)
+
+    async def pending_items(self, delivery_id: int, limit: int) -> Sequence[DeliveryItem]:
+        """See ``ports.Ledger.pending_items``."""
+        return await self._database.read(lambda c: deliveries.pending_items(c, delivery_id, limit))
+
+    async def begin_attempt(self, delivery_id: int, at: datetime) -> None:
+        """See ``ports.Ledger.begin_attempt``."""
+        await self._database.write(lambda c: deliveries.begin_attempt(c, delivery_id, at))
+
+    async def record_results(self, delivery_id: int, results: Sequence[ItemResult]) -> Delivery:
+        """See ``ports.Ledger.record_results``.
+
+        What a candidate has stored stays stored, whatever a later answer says. A power cut may
+        take results back until ``end_attempt`` has returned: those instances are sent again.
+        """
+        return await self._database.write_behind(
+            lambda c: deliveries.record_results(c, delivery_id, results)
+        )
+
+    async def end_attempt(
+        self,
+        delivery_id: int,
+        state: DeliveryState,
+        at: datetime,
+        next_attempt_at: datetime | None,
+        reason: str,
+    ) -> RevisionKey | None:
+        """See ``ports.Ledger.end_attempt``.
+
+        A revision settles when all its required deliveries are delivered; if none is required,
+        when all are. A dead required delivery keeps it, and its bytes, until a person acts.
+        """
+        return await self._database.write(
+            lambda c: deliveries.end_attempt(c, delivery_id, state, at, next_attempt_at, reason)
+        )
+
+    async def reclaimable(
+        self, settled_before: datetime, limit: int
+    ) -> Sequence[tuple[int, SpoolRef]]:
+        """See ``ports.Ledger.reclaimable``.
+
+        Calling it gives the bytes up: deliveries of these revisions that still wait for an
+        attempt, which are optional ones, become dead and say why. An active one holds the bytes
+        back until its attempt has ended.
+        """
+        return await self._database.write(lambda c: retention.reclaimable(c, settled_before, limit))
+
+    async def reclaimed(self, instance_ids: Sequence[int], at: datetime) -> None:
+        """See ``ports.Ledger.reclaimed``. A revision without bytes left becomes reclaimed."""
+        await self._database.write_behind(lambda c: retention.reclaimed(c, instance_ids, at))
+
+    async def save_registration(self, registration: Registration) -> None:
+        """See ``ports.Ledger.save_registration``."""
+        await self._database.write(lambda c: registrations.save(c, registration))
+
+    async def remove_registration(self, ae_title: str) -> bool:
+        """See ``ports.Ledger.remove_registration``."""
+        return await self._database.write(lambda c: registrations.remove(c, ae_title))
+
+    async def registrations(self) -> Sequence[Registration]:
+        """See ``ports.Ledger.registrations``."""
+        return await self._database.read(registrations.load_all)

@@ -1,0 +1,79 @@
+"""Which bytes may leave the spool, and the record that they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from router.domain.delivery import DeliveryState
+from router.domain.instance import SpoolRef
+from router.domain.study import RevisionState
+from router.ledger.recording import chunks
+from router.ledger.rows import spool_ref
+from router.ledger.schema import delivery, instance, revision, segment
+
+GIVEN_UP = (
+    "not delivered before its bytes were reclaimed: every required candidate had the study, "
+    "and this candidate is not required"
+)
+_WAITING = (DeliveryState.PENDING, DeliveryState.RETRYING)
+
+
+def reclaimable(
+    connection: Connection, settled_before: datetime, limit: int
+) -> Sequence[tuple[int, SpoolRef]]:
+    """See ``ports.Ledger.reclaimable`` and ``SqlLedger.reclaimable``."""
+    active = (
+        select(delivery.c.id)
+        .where(delivery.c.revision_id == revision.c.id)
+        .where(delivery.c.state == DeliveryState.ACTIVE)
+        .exists()
+    )
+    rows = connection.execute(
+        select(instance, segment.c.name.label("segment"))
+        .join_from(instance, revision, instance.c.revision_id == revision.c.id)
+        .join(segment, instance.c.segment_id == segment.c.id)
+        .where(
+            revision.c.state == RevisionState.SETTLED,
+            revision.c.settled_at < settled_before,
+            instance.c.reclaimed_at.is_(None),
+            ~active,
+        )
+        .order_by(revision.c.settled_at, instance.c.id)
+        .limit(limit)
+    ).all()
+    _give_up_waiting_deliveries(connection, {row.revision_id for row in rows})
+    return [(row.id, spool_ref(row)) for row in rows]
+
+
+def reclaimed(connection: Connection, instance_ids: Sequence[int], at: datetime) -> None:
+    """See ``ports.Ledger.reclaimed``."""
+    for some in chunks(instance_ids):
+        connection.execute(
+            update(instance)
+            .where(instance.c.id.in_(some), instance.c.reclaimed_at.is_(None))
+            .values(reclaimed_at=at)
+        )
+        left = (
+            select(instance.c.id)
+            .where(instance.c.revision_id == revision.c.id, instance.c.reclaimed_at.is_(None))
+            .exists()
+        )
+        touched = select(instance.c.revision_id).where(instance.c.id.in_(some))
+        connection.execute(
+            update(revision)
+            .where(revision.c.id.in_(touched), revision.c.state == RevisionState.SETTLED, ~left)
+            .values(state=RevisionState.RECLAIMED, reclaimed_at=at)
+        )
+
+
+def _give_up_waiting_deliveries(connection: Connection, revision_ids: Iterable[int]) -> None:
+    """Before any byte goes: no attempt may begin that would find its bytes gone."""
+    for some in chunks(revision_ids):
+        connection.execute(
+            update(delivery)
+            .where(delivery.c.revision_id.in_(some), delivery.c.state.in_(_WAITING))
+            .values(state=DeliveryState.DEAD, next_attempt_at=None, reason=GIVEN_UP)
+        )

@@ -1,0 +1,253 @@
+"""The ledger's tables, in SQLAlchemy's dialect-neutral terms.
+
+The migrations under ``migrations/versions`` create the same schema step by step; a test holds the
+two together. Rows are joined by integer keys. Counters on ``revision``, ``delivery`` and ``study``
+are kept in the transaction that changes what they count, so that no view ever has to count
+instances.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+from router.domain.delivery import DeliveryState, ItemState
+from router.domain.instance import Disposition
+from router.domain.study import RevisionState
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, kept and given back in UTC. Refuses naive values with ``ValueError``."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Into UTC, on the way in."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the ledger keeps aware datetimes only")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Into UTC, on the way out; SQLite itself knows no time zones."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _words(kind: type[StrEnum]) -> Enum:
+    """Type a column by the words of ``kind``, as text: a new word needs no migration."""
+    return Enum(
+        kind, native_enum=False, length=16, values_callable=lambda words: [w.value for w in words]
+    )
+
+
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only by plain INTEGER
+_Uid = String(64)  # PS3.5 section 9.1
+_AETitle = String(16)  # PS3.5 section 6.2, VR AE
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+study = Table(
+    "study",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("study_instance_uid", _Uid, nullable=False, unique=True),
+    Column("patient_id", Text, nullable=False),  # of the first instance that names one
+    Column("first_arrival_at", UtcDateTime, nullable=False),
+    Column("last_arrival_at", UtcDateTime, nullable=False),
+    Column("quarantined", Integer, nullable=False),
+    Index(None, "patient_id", "id"),
+)
+
+revision = Table(
+    "revision",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("study_id", _Id, ForeignKey("study.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", _words(RevisionState), nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("last_instance_at", UtcDateTime, nullable=False),
+    Column("instances", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),  # of data sets
+    Column("completed_at", UtcDateTime),
+    Column("completed_by", Text, nullable=False),
+    Column("settled_at", UtcDateTime),
+    Column("reclaimed_at", UtcDateTime),
+    UniqueConstraint("study_id", "number"),
+    Index(None, "state", "study_id"),
+    Index(None, "state", "settled_at"),
+    Index(
+        "uq_revision_open",  # a study has one open revision at most, however many routers record
+        "study_id",
+        unique=True,
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+)
+
+segment = Table(
+    "segment",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("recorded_through", BigInteger, nullable=False),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("study_id", _Id, ForeignKey("study.id"), nullable=False),
+    Column("revision_id", _Id, ForeignKey("revision.id")),  # NULL while quarantined
+    Column("sop_class_uid", _Uid, nullable=False),
+    Column("sop_instance_uid", _Uid, nullable=False),
+    Column("series_instance_uid", _Uid, nullable=False),
+    Column("transfer_syntax_uid", _Uid, nullable=False),
+    Column("calling_ae_title", _AETitle, nullable=False),
+    Column("called_ae_title", _AETitle, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("association_id", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("segment_id", _Id, ForeignKey("segment.id"), nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("file_offset", BigInteger, nullable=False),
+    Column("file_length", BigInteger, nullable=False),
+    Column("data_set_skip", Integer, nullable=False),
+    Column("checksum", String(16), nullable=False),
+    Column("disposition", _words(Disposition), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("reclaimed_at", UtcDateTime),
+    UniqueConstraint("segment_id", "offset"),
+    Index(None, "revision_id"),
+    Index(
+        "ix_instance_quarantined",
+        "study_id",
+        sqlite_where=text("disposition = 'quarantined'"),
+        postgresql_where=text("disposition = 'quarantined'"),
+    ),
+)
+
+refusal = Table(
+    "refusal",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("sop_class_uid", _Uid, nullable=False),
+    Column("sop_instance_uid", _Uid, nullable=False),
+    Column("study_instance_uid", _Uid, nullable=False),
+    Column("series_instance_uid", _Uid, nullable=False),
+    Column("transfer_syntax_uid", _Uid, nullable=False),
+    Column("calling_ae_title", _AETitle, nullable=False),
+    Column("called_ae_title", _AETitle, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("association_id", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("disposition", _words(Disposition), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Index(None, "study_instance_uid", "id"),
+    Index(None, "disposition", "id"),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("revision_id", _Id, ForeignKey("revision.id"), nullable=False),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("choices", JSON, nullable=False),
+    Index(None, "revision_id"),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("revision_id", _Id, ForeignKey("revision.id"), nullable=False),
+    Column("ae_title", _AETitle, nullable=False),
+    Column("state", _words(DeliveryState), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("required", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", UtcDateTime),
+    Column("reason", Text, nullable=False),
+    Column("instances", Integer, nullable=False),
+    Column("delivered", Integer, nullable=False),
+    Column("refused", Integer, nullable=False),
+    Column("total_bytes", BigInteger, nullable=False),  # of data sets
+    Column("remaining_bytes", BigInteger, nullable=False),  # of items that are pending
+    Index(None, "revision_id"),
+    Index(None, "state", "id"),
+    Index(None, "ae_title", "state", "id"),
+    Index(None, "ae_title", "id"),
+)
+
+delivery_item = Table(
+    "delivery_item",
+    metadata,
+    Column("delivery_id", _Id, ForeignKey("delivery.id"), primary_key=True),
+    Column("instance_id", _Id, ForeignKey("instance.id"), primary_key=True),
+    Column("state", _words(ItemState), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("status", Integer),  # the last answer, NULL where none came
+    Column("reason", Text, nullable=False),
+    Column("answered_at", UtcDateTime),
+    sqlite_with_rowid=False,
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("delivery_id", _Id, ForeignKey("delivery.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", _words(DeliveryState)),  # NULL while it lasts
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+registration = Table(
+    "registration",
+    metadata,
+    Column("ae_title", _AETitle, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("registered_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    Column("lease_expires_at", UtcDateTime, nullable=False),
+    Column("draining", Boolean, nullable=False),
+)
