@@ -1,0 +1,254 @@
+"""The routing YAML as a tree of frozen, typed values.
+
+Every key's docstring is its description in ``config/schema.json``, every default is the one that
+holds when the key is left out. An empty key (``discard:``) means its default. ``Settings()`` is a
+working configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+
+from router.domain.candidate import Level
+from router.settings.values import (
+    AETitle,
+    Count,
+    Criteria,
+    Duration,
+    Endpoint,
+    Flag,
+    Host,
+    Kind,
+    Listen,
+    Port,
+    PriorityName,
+    Size,
+)
+
+FOLDER = "folder"
+"""Key of the validation context: the folder that relative paths are relative to."""
+
+
+def _resolve(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str | Path):
+        return value
+    folder = (info.context or {}).get(FOLDER)
+    return Path(folder) / value if folder is not None else Path(value)
+
+
+def _longer_than_nothing(duration: timedelta) -> timedelta:
+    if not duration:
+        raise ValueError("must be longer than 0s")
+    return duration
+
+
+Depth = Annotated[StrictInt, Field(ge=1, le=1000)]
+Factor = Annotated[StrictFloat, Field(ge=1, le=100)]
+Location = Annotated[Path, BeforeValidator(_resolve), WithJsonSchema({"type": "string"})]
+PduLength = Annotated[Size, Field(ge=4096, le=16 * 1024**2)]
+Wait = Annotated[Duration, AfterValidator(_longer_than_nothing)]
+
+
+class Section(BaseModel):
+    """A mapping of the YAML: unknown keys are errors, empty ones mean their default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            return value
+        known = cls.model_fields
+        return {key: inner for key, inner in value.items() if inner is not None or key not in known}
+
+
+class AssociationTimeouts(Section):
+    """How long the router waits for those who send to it."""
+
+    artim: Wait = timedelta(seconds=30)
+    """For the association request after a connection, and for the close at its end (PS3.8)."""
+    idle: Wait = timedelta(minutes=10)
+    """For the next message on an open association, before it is aborted."""
+    message: Wait = timedelta(seconds=60)
+    """For the next bytes in the middle of a message, before the association is aborted."""
+
+
+class RouterSection(Section):
+    """The router itself: where it listens, what it accepts, where it keeps its data."""
+
+    ae_title: AETitle = "ROUTER"
+    """The one AE title that modalities send to."""
+    dicom: Listen = Endpoint("0.0.0.0", 11112)  # noqa: S104 - modalities are other machines
+    """Address and port for DICOM associations."""
+    http: Listen = Endpoint("127.0.0.1", 8080)
+    """Address and port of the HTTP API, where writers register."""
+    data: Location = Field(default=Path("data"), validate_default=True)
+    """Folder of spool and ledger; relative to the folder of this file."""
+    accept_calling: tuple[AETitle, ...] | None = None
+    """Calling AE titles that may associate; left out: any."""
+    accept_unknown_sop_classes: Flag = True
+    """Accept private and future storage SOP classes that the router has no name for."""
+    max_associations: Count = 1024
+    """Associations that may be open at a time; the next one is rejected as temporary."""
+    max_associations_per_source: Count = 512
+    """The same, for each source address."""
+    max_pdu_length: PduLength = 131072
+    """Longest PDU that a sender may use, announced in negotiation."""
+    timeouts: AssociationTimeouts = AssociationTimeouts()
+    """How long the router waits for those who send to it."""
+    on_discard: Literal["accept", "refuse"] = "accept"
+    """Answer to an instance that a discard filter matches: 0000, or 0124 (not authorised)."""
+    on_malformed: Literal["quarantine", "refuse"] = "quarantine"
+    """What happens to an instance that would harm its receivers: kept aside, or answered C000."""
+    max_sequence_depth: Depth = 64
+    """Nesting of sequences beyond which an instance counts as malformed."""
+
+
+class CompletionSection(Section):
+    """When a study counts as complete, so that its candidates are determined."""
+
+    quiet_after: Wait = timedelta(seconds=5)
+    """Since the last association that brought instances of the study was released."""
+    stable_after: Wait = timedelta(seconds=60)
+    """Since the last instance, whatever its associations do; always the last resort."""
+
+
+class RetrySection(Section):
+    """When a delivery that failed is tried again."""
+
+    first: Wait = timedelta(seconds=2)
+    """Pause after the first failure."""
+    factor: Factor = 2.0
+    """Each further pause is this many times the one before."""
+    max: Wait = timedelta(minutes=5)
+    """No pause is longer."""
+    give_up_after: Wait = timedelta(days=7)
+    """A delivery that still fails is dead then: kept, visible, for a person to decide."""
+
+
+class DeliveryTimeouts(Section):
+    """How long the router waits for candidates."""
+
+    connect: Wait = timedelta(seconds=10)
+    """For the TCP connection."""
+    association: Wait = timedelta(seconds=30)
+    """For the answer to an association request or release."""
+    response: Wait = timedelta(minutes=2)
+    """For the answer to one instance, and for the next bytes to be taken."""
+
+
+class DeliverySection(Section):
+    """How studies go to candidates; each candidate has a queue of its own."""
+
+    associations: Count = 2
+    """Parallel associations to one candidate, unless the candidate says otherwise."""
+    retry: RetrySection = RetrySection()
+    """When a delivery that failed is tried again."""
+    timeouts: DeliveryTimeouts = DeliveryTimeouts()
+    """How long the router waits for candidates."""
+
+
+class SpoolSection(Section):
+    """Where instances live between acknowledgement and settlement."""
+
+    segment_size: Annotated[Size, Field(ge=1024**2)] = 256 * 1024**2
+    """A spool file is closed, and the next one begun, beyond this size."""
+    max_bytes: Annotated[Size, Field(ge=1024**2)] | None = None
+    """Bytes that the spool may hold before instances are refused (A700); left out: no limit."""
+    min_free: Size = 512 * 1024**2
+    """Free bytes that are left on the disk; below, instances are refused (A700)."""
+
+
+class RetentionSection(Section):
+    """How long settled studies stay in the spool."""
+
+    retain_for: Duration = timedelta(minutes=10)
+    """Since every required delivery is delivered; their record in the ledger stays."""
+
+
+class CandidateSection(Section):
+    """A candidate: static with host and port, else what outranks a writer that registers itself.
+
+    A key that is left out takes what the writer says of itself, or the default.
+    """
+
+    host: Host | None = None
+    """Host name or address of a static candidate."""
+    port: Port | None = None
+    """DICOM port of a static candidate."""
+    kind: Kind | None = None
+    """How the candidate is reached; default dimse (C-STORE)."""
+    criteria: Criteria | None = None
+    """Routing criteria; a static candidate without any gets every study (a backup writer)."""
+    discard: tuple[Criteria, ...] | None = None
+    """Studies that match any of these are not for this candidate, though its criteria match."""
+    level: Level | None = None
+    """What criteria decide about: the whole study (default), each series, each instance."""
+    priority: PriorityName | None = None
+    """Place of its studies in its queue; default normal."""
+    required: Flag | None = None
+    """Whether a study is settled only when this candidate has it; default true."""
+    associations: Count | None = None
+    """Parallel associations to this candidate; default delivery.associations."""
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the candidate exists without registering itself."""
+        return self.host is not None and self.port is not None
+
+
+class RegistrationSection(Section):
+    """Which writers may register themselves, and for how long that holds."""
+
+    open: Flag = True
+    """Any writer may register itself; false: only those in allow and in candidates."""
+    allow: tuple[AETitle, ...] = ()
+    """AE titles that may register themselves while registration is not open."""
+    token_file: Location | None = None
+    """File with the token that a registration must carry (Authorization: Bearer)."""
+    lease: Wait = timedelta(seconds=60)
+    """A writer that was not heard of for so long is probed (C-ECHO) and, in vain, lapsed."""
+    heartbeat: Wait = timedelta(seconds=20)
+    """How often a writer is asked to send a heartbeat."""
+    hold_for: Wait = timedelta(days=7)
+    """Studies are still held for a lapsed writer for so long; then it is forgotten."""
+
+
+class Settings(Section):
+    """The routing YAML."""
+
+    router: RouterSection = Field(default={}, validate_default=True)
+    """The router itself: where it listens, what it accepts, where it keeps its data."""
+    discard: tuple[Criteria, ...] = ()
+    """Discard filters: an arriving instance that matches any of these is dropped."""
+    completion: CompletionSection = CompletionSection()
+    """When a study counts as complete, so that its candidates are determined."""
+    delivery: DeliverySection = DeliverySection()
+    """How studies go to candidates; each candidate has a queue of its own."""
+    spool: SpoolSection = SpoolSection()
+    """Where instances live between acknowledgement and settlement."""
+    retention: RetentionSection = RetentionSection()
+    """How long settled studies stay in the spool."""
+    candidates: Mapping[AETitle, CandidateSection] = Field(default_factory=dict)
+    """Candidates by AE title: static ones, and what outranks writers that register themselves."""
+    registration: RegistrationSection = RegistrationSection()
+    """Which writers may register themselves, and for how long that holds."""

@@ -1,0 +1,243 @@
+"""Typed values at the edge: durations, sizes, endpoints, AE titles, criteria.
+
+Each type parses what a person or a writer says into the plain value that the inside uses, with an
+error text that says what would be right, and describes itself in a JSON Schema.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+)
+
+from router.domain.candidate import Priority
+from router.domain.criteria import Expression, parse_criteria
+from router.domain.identifiers import ae_title
+from router.settings.problems import shown, suggestion
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
+_ISO_DURATION = re.compile(
+    r"P(?=.)(?:(?P<w>[0-9]+)W)?(?:(?P<d>[0-9]+)D)?"
+    r"(?:T(?=.)(?:(?P<h>[0-9]+)H)?(?:(?P<m>[0-9]+)M)?(?:(?P<s>[0-9]+(?:\.[0-9]+)?)S)?)?"
+)
+_MULTIPLES = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
+}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
+_ENDPOINT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]+)")
+_MAX_PORT = 65535
+
+
+def parse_duration(value: object) -> timedelta:
+    """``5s``, ``2m``, ``1h30m``, ``500ms``, ``7d`` or ISO 8601 (``PT1H30M``), up to a century.
+
+    Raises ``ValueError`` with an example of what would be right.
+    """
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"a duration needs a unit: {value}s, {value}m ...")
+    text = value.strip() if isinstance(value, str) else ""
+    seconds = _iso_seconds(text) if text.startswith("P") else _unit_seconds(text)
+    if seconds is None:
+        raise ValueError(f"{shown(value)} is no duration; write it as 500ms, 5s, 2m or 1h30m")
+    if seconds > 36525 * 86400:
+        raise ValueError(f"{shown(value)} is longer than a century")
+    return timedelta(seconds=seconds)
+
+
+def _unit_seconds(text: str) -> float | None:
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+
+
+def _iso_seconds(text: str) -> float | None:
+    found = _ISO_DURATION.fullmatch(text)
+    if found is None:
+        return None
+    return sum(float(number) * _UNITS[unit] for unit, number in found.groupdict("0").items())
+
+
+def format_duration(duration: timedelta) -> str:
+    """The shortest text that :func:`parse_duration` reads back: ``1h30m``."""
+    milliseconds = round(duration / timedelta(milliseconds=1))
+    text = ""
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, milliseconds = divmod(milliseconds, round(_UNITS[unit] * 1000))
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def parse_size(value: object) -> int:
+    """Bytes: a number, or a number with kB, MB, GB, TB (1000) or KiB, MiB, GiB, TiB (1024).
+
+    Raises ``ValueError`` with an example of what would be right.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    multiple = _MULTIPLES.get(found[2].lower()) if found else None
+    if found is None or multiple is None:
+        raise ValueError(f"{shown(value)} is no size; write it as 256MB, 2GiB or a number")
+    return int(float(found[1]) * multiple)
+
+
+def format_size(size: int) -> str:
+    """The shortest exact text that :func:`parse_size` reads back: ``256MiB``."""
+    for unit in ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "kB"):
+        count, rest = divmod(size, _MULTIPLES[unit.lower()])
+        if count and not rest:
+            return f"{count}{unit}"
+    return str(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to listen. Port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_endpoint(value: object) -> Endpoint:
+    """``host:port``; an IPv6 address stands in brackets. Raises ``ValueError`` otherwise."""
+    if isinstance(value, Endpoint):
+        return value
+    found = _ENDPOINT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        bare_port = isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
+        example = f"0.0.0.0:{value}" if bare_port else "0.0.0.0:11112 or [::]:11112"
+        raise ValueError(f"{shown(value)} is no address to listen on; write {example}")
+    if int(found["port"]) > _MAX_PORT:
+        raise ValueError(f"port {found['port']} does not exist; the highest is {_MAX_PORT}")
+    return Endpoint(found["v6"] or found["host"], int(found["port"]))
+
+
+def _parse_host(value: str) -> str:
+    host = value.strip()
+    if not host or re.search(r"[\s/]", host):
+        raise ValueError(f"{shown(value)} is no host name or address")
+    if host.count(":") == 1:
+        raise ValueError(f'{shown(value)} is no host name; the port has a key of its own, "port"')
+    return host
+
+
+def _parse_priority(value: object) -> Priority:
+    if isinstance(value, Priority):
+        return value
+    names = [priority.name.lower() for priority in Priority]
+    if not isinstance(value, str) or value.lower() not in names:
+        raise ValueError(f"{shown(value)} is no priority; {suggestion(str(value), names)}")
+    return Priority[value.upper()]
+
+
+def _parse_ae_title(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"an AE title is text; put it in quotes: {shown(str(value))}")
+    return ae_title(value)
+
+
+AETitle = Annotated[
+    str,
+    BeforeValidator(_parse_ae_title),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 16}),
+]
+"""An AE title without its padding (PS3.5, VR AE)."""
+
+Host = Annotated[StrictStr, AfterValidator(_parse_host)]
+"""A host name or an IP address."""
+
+Port = Annotated[StrictInt, Field(ge=1, le=_MAX_PORT)]
+"""A TCP port of somebody else."""
+
+Flag = StrictBool
+"""True or false; no other word for it."""
+
+Count = Annotated[StrictInt, Field(ge=1)]
+"""A number of things, one at least."""
+
+Duration = Annotated[
+    timedelta,
+    PlainValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": rf"^(({_DURATION_PART.pattern})+|P.+)$",
+            "examples": ["500ms", "5s", "1h30m", "PT1H30M"],
+        }
+    ),
+]
+"""A time span with its unit."""
+
+Size = Annotated[
+    int,
+    PlainValidator(parse_size),
+    PlainSerializer(format_size, return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? *([kKMGT]i?)?[bB]?$"},
+                {"type": "integer", "minimum": 0},
+            ],
+            "examples": ["256MB", "2GiB"],
+        }
+    ),
+]
+"""Bytes."""
+
+Listen = Annotated[
+    Endpoint,
+    PlainValidator(parse_endpoint),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^.+:[0-9]+$", "examples": ["0.0.0.0:11112"]}),
+]
+"""An address to listen on."""
+
+CRITERIA_SCHEMA: dict[str, Any] = {
+    "description": "ATTRIBUTE|OPERATOR|VALUE, or a composition of such by all, any and not.",
+    "examples": ["MODALITY|IN|CR,DX"],
+    "anyOf": [{"type": "string", "minLength": 1}, {"type": "object", "minProperties": 1}],
+}
+
+Criteria = Annotated[
+    Expression,
+    PlainValidator(parse_criteria),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema(CRITERIA_SCHEMA),
+]
+"""Routing criteria or a discard filter."""
+
+PriorityName = Annotated[
+    Priority,
+    PlainValidator(_parse_priority),
+    PlainSerializer(lambda priority: priority.name.lower(), return_type=str),
+    WithJsonSchema({"type": "string", "enum": [priority.name.lower() for priority in Priority]}),
+]
+"""A priority by its name."""
+
+Kind = Literal["dimse"]
+"""How a candidate is reached."""
