@@ -146,17 +146,21 @@ class Ledger(Protocol):
         ...
 
     async def unrouted_revisions(self) -> Sequence[RevisionKey]:
-        """All revisions that matched no candidate so far."""
+        """All complete revisions without a decision that chose anyone, for start-up and later."""
         ...
 
     async def instances(self, revision_id: int) -> Sequence[tuple[int, Instance]]:
         """Accepted instances of a revision, with their ledger ids, in order of arrival."""
         ...
 
+    async def complete(self, revision: RevisionKey, at: datetime, completed_by: str) -> None:
+        """Close an open revision: it cannot grow any more, and is unrouted until it is routed."""
+        ...
+
     async def route(
-        self, revision: RevisionKey, at: datetime, completed_by: str, decision: Decision
+        self, revision: RevisionKey, at: datetime, decision: Decision
     ) -> Sequence[Delivery]:
-        """Close an open or unrouted revision with its decision, and create its deliveries.
+        """Keep the decision about an unrouted revision, and create its deliveries.
 
         One transaction: state, decision, one delivery per chosen candidate and one item per
         instance it shall get. Without any choice the revision becomes unrouted.

@@ -1,0 +1,109 @@
+"""What is acknowledged survives the end of the router, however it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.corpus import make_ct_series
+from tests.e2e.stack import RouterProcess, WriterProcess, data_set_of, running, wait_until
+
+SETTINGS: dict[str, Any] = {
+    "completion": {"quiet_after": "300ms", "stable_after": "2s"},
+    "registration": {"lease": "10s", "heartbeat": "1s"},
+    "delivery": {"retry": {"first": "200ms", "max": "1s"}},
+}
+
+
+def begin_sending(router: RouterProcess, folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "router.cli.main", "send", "--json", "--associations", "3"]
+        + ["--to", f"127.0.0.1:{router.dicom_port}", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def acknowledged(sender: subprocess.Popen[bytes]) -> int:
+    """How many instances the sender saw acknowledged before its associations ended."""
+    output, _ = sender.communicate(timeout=60)
+    count: int = json.loads(output)["sent"]
+    return count
+
+
+def stored(router: RouterProcess) -> int:
+    """How many instances the router knows of."""
+    studies = router.get("/studies?limit=1000")["studies"]
+    return sum(study["instances"] for study in studies)
+
+
+def test_kill_9_in_the_middle_of_receiving_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    paths = make_ct_series(tmp_path / "ct", instances=400, rows=256, columns=256)
+    sent = {data_set_of(path) for path in paths}
+    router = RouterProcess(tmp_path / "router", SETTINGS)
+    backup = WriterProcess(tmp_path, "BACKUP", router.url, None)
+    with running(router, backup):
+        wait_until(lambda: router.candidates() == {"BACKUP"}, "the writer is registered")
+        sender = begin_sending(router, tmp_path / "ct")
+        wait_until(lambda: stored(router) > 20, "some instances have arrived")
+
+        router.kill()
+        promised = acknowledged(sender)
+        router.start()
+
+        assert 20 < promised < len(paths)
+        wait_until(lambda: backup.count() >= promised, f"{promised} instances are delivered")
+        assert set(backup.data_sets().values()) <= sent
+
+
+def test_kill_9_in_the_middle_of_delivering_delivers_the_rest_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    paths = make_ct_series(tmp_path / "ct", instances=300, rows=256, columns=256)
+    router = RouterProcess(tmp_path / "router", SETTINGS)
+    backup = WriterProcess(tmp_path, "BACKUP", router.url, None)
+    with running(router, backup):
+        wait_until(lambda: router.candidates() == {"BACKUP"}, "the writer is registered")
+        assert acknowledged(begin_sending(router, tmp_path / "ct")) == len(paths)
+        wait_until(lambda: 0 < backup.count(), "the delivery has begun")
+
+        router.kill()
+        router.start()
+
+        wait_until(lambda: backup.count() == len(paths), "everything is delivered")
+        assert sorted(backup.data_sets().values()) == sorted(map(data_set_of, paths))
+
+
+def test_sigterm_finishes_what_is_in_flight_and_keeps_the_rest(tmp_path: Path) -> None:
+    paths = make_ct_series(tmp_path / "ct", instances=400, rows=256, columns=256)
+    router = RouterProcess(tmp_path / "router", SETTINGS)
+    backup = WriterProcess(tmp_path, "BACKUP", router.url, None)
+    with running(router, backup):
+        wait_until(lambda: router.candidates() == {"BACKUP"}, "the writer is registered")
+        sender = begin_sending(router, tmp_path / "ct")
+        wait_until(lambda: stored(router) > 20, "some instances have arrived")
+
+        status = router.terminate(within_s=30)
+        promised = acknowledged(sender)
+        router.start()
+
+        assert status == 0
+        wait_until(lambda: backup.count() >= promised, f"{promised} instances are delivered")
+
+
+def test_a_deleted_ledger_is_rebuilt_from_the_spool(tmp_path: Path) -> None:
+    paths = make_ct_series(tmp_path / "ct", instances=30, rows=64, columns=64)
+    router = RouterProcess(tmp_path / "router", SETTINGS)
+    with running(router):
+        assert acknowledged(begin_sending(router, tmp_path / "ct")) == len(paths)
+        wait_until(lambda: stored(router) == len(paths), "everything is recorded")
+        router.kill()
+        for path in (router.directory / "data").glob("ledger.db*"):
+            path.unlink()
+
+        router.start()
+
+        wait_until(lambda: stored(router) == len(paths), "everything is in the new ledger")
