@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Dialect, create_engine, make_url
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from router.ledger.dialect import upsert
+from router.ledger.ledger import open_ledger
+from router.ledger.schema import UtcDateTime, metadata, registration
+
+ALEMBIC_TABLE = "alembic_version"
+
+
+def dialect_named(name: str) -> Dialect:
+    """Load a dialect; no driver is needed to write its SQL."""
+    return make_url(f"{name}://").get_dialect()()
+
+
+def normalised_schema(path: Path) -> dict[str, list[str]]:
+    """Each table's and index's columns and constraints, whatever order they were written in."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != ?",
+            [ALEMBIC_TABLE],
+        ).fetchall()
+    return {
+        name: sorted(line.strip().rstrip(",") for line in sql.splitlines() if line.strip())
+        for name, sql in rows
+    }
+
+
+async def test_the_migrations_lead_to_the_schema_that_the_code_uses(tmp_path: Path) -> None:
+    async with open_ledger(tmp_path / "migrated.db"):
+        pass
+    engine = create_engine(f"sqlite:///{tmp_path / 'created.db'}")
+    metadata.create_all(engine)
+    engine.dispose()
+    assert normalised_schema(tmp_path / "migrated.db") == normalised_schema(tmp_path / "created.db")
+
+
+def test_every_table_and_index_can_be_put_to_postgresql() -> None:
+    dialect = dialect_named("postgresql")
+    for table in metadata.sorted_tables:
+        assert str(CreateTable(table).compile(dialect=dialect))
+        for index in table.indexes:
+            assert str(CreateIndex(index).compile(dialect=dialect))
+
+
+@pytest.mark.parametrize("dialect_name", ["sqlite", "postgresql"])
+def test_each_dialect_has_its_upsert(dialect_name: str) -> None:
+    statement = upsert(dialect_name, registration).on_conflict_do_nothing()
+    assert "ON CONFLICT DO NOTHING" in str(statement.compile(dialect=dialect_named(dialect_name)))
+
+
+def test_times_are_kept_in_utc_whatever_zone_they_come_in() -> None:
+    noon_in_berlin = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=1)))
+    kept = UtcDateTime().process_bind_param(noon_in_berlin, dialect_named("postgresql"))
+    assert kept is not None
+    assert (kept.isoformat(), kept) == ("2026-03-01T11:00:00+00:00", noon_in_berlin)
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    naive = datetime(2026, 3, 1, 12)  # noqa: DTZ001
+    with pytest.raises(ValueError, match="aware"):
+        UtcDateTime().process_bind_param(naive, dialect_named("postgresql"))
