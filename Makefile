@@ -17,7 +17,7 @@ check: $(VENV)/.dev ## format, lint, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --config .importlinter --no-cache
+	@$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.dev ## put the code into its format
 	@$(BIN)/ruff format .
