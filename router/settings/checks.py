@@ -91,7 +91,11 @@ def _candidate(settings: Settings, name: str, candidate: CandidateSection) -> It
     path: Path = ("candidates", name)
     if name == settings.router.ae_title:
         yield Objection(path, "is the router itself; it would send to itself for ever")
-    elif candidate.is_static and _is_router(settings.router.dicom, candidate):
+    elif (
+        candidate.host is not None
+        and candidate.port is not None
+        and is_own_address(settings.router.dicom, candidate.host, candidate.port)
+    ):
         yield Objection(
             (*path, "port"), "is the router's own address; it would send to itself for ever"
         )
@@ -119,10 +123,11 @@ def _shared_addresses(settings: Settings) -> Iterator[Objection]:
             )
 
 
-def _is_router(listening: Endpoint, candidate: CandidateSection) -> bool:
-    if candidate.port != listening.port or candidate.host is None:
+def is_own_address(listening: Endpoint, host: str, port: int) -> bool:
+    """Whether a candidate at ``host:port`` would be the router itself, as far as names tell."""
+    if port != listening.port:
         return False
-    host = candidate.host.casefold()
+    host = host.casefold()
     return host == listening.host or (listening.host in _THIS_MACHINE and host in _THIS_MACHINE)
 
 

@@ -1,0 +1,85 @@
+"""Lays the routing YAML over what a writer says of itself; the YAML outranks the writer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from router.domain.candidate import Candidate, CandidateState, Level, Origin, Priority
+from router.registry.request import RegistrationRequest
+from router.settings.models import CandidateSection
+
+T = TypeVar("T")
+
+NOTHING_SAID = CandidateSection()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a registration stands at the moment."""
+
+    state: CandidateState
+    registered_at: datetime
+    lease_expires_at: datetime
+
+
+def static_candidate(ae_title: str, yaml: CandidateSection, associations: int) -> Candidate:
+    """The candidate that a YAML section with host and port describes.
+
+    ``associations`` holds where the section does not say how many. Raises ``ValueError`` for a
+    section without an address.
+    """
+    if yaml.host is None or yaml.port is None:
+        raise ValueError(f"{ae_title} has no address in the routing YAML")
+    return Candidate(
+        ae_title=ae_title,
+        host=yaml.host,
+        port=yaml.port,
+        kind=_first("dimse", yaml.kind),
+        criteria=yaml.criteria,
+        discard=_first((), yaml.discard),
+        level=_first(Level.STUDY, yaml.level),
+        priority=_first(Priority.NORMAL, yaml.priority),
+        required=_first(True, yaml.required),  # noqa: FBT003 - the default of a key
+        associations=_first(associations, yaml.associations),
+        origin=Origin.CONFIGURED,
+    )
+
+
+def registered_candidate(
+    said: RegistrationRequest, standing: Standing, yaml: CandidateSection, associations: int
+) -> Candidate:
+    """The candidate that a registration makes under the YAML section of its AE title.
+
+    A section with an address describes a static candidate, whole: what its writer says of itself
+    changes nothing but that it may drain. A section without one outranks the writer key by key.
+    """
+    if yaml.is_static:
+        draining = standing.state is CandidateState.DRAINING
+        return replace(
+            static_candidate(said.aet, yaml, associations),
+            state=CandidateState.DRAINING if draining else CandidateState.LIVE,
+            registered_at=standing.registered_at,
+        )
+    return Candidate(
+        ae_title=said.aet,
+        host=said.host,
+        port=said.port,
+        kind=_first("dimse", yaml.kind, said.kind),
+        criteria=said.criteria if yaml.criteria is None else yaml.criteria,
+        discard=_first((), yaml.discard, said.discard_filters),
+        level=_first(Level.STUDY, yaml.level, said.level),
+        priority=_first(Priority.NORMAL, yaml.priority, said.priority),
+        required=_first(True, yaml.required, said.required),  # noqa: FBT003 - as above
+        associations=_first(associations, yaml.associations, said.associations),
+        origin=Origin.REGISTERED,
+        state=standing.state,
+        registered_at=standing.registered_at,
+        lease_expires_at=standing.lease_expires_at,
+    )
+
+
+def _first(default: T, *said: T | None) -> T:
+    """The first thing that was said, else the default."""
+    return next((value for value in said if value is not None), default)

@@ -1,0 +1,82 @@
+"""What a writer says of itself when it registers: the body of ``POST /candidates``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from router.domain.candidate import Level
+from router.domain.criteria import Expression, parse_criteria
+from router.settings.values import (
+    CRITERIA_SCHEMA,
+    AETitle,
+    Count,
+    Flag,
+    Host,
+    Kind,
+    Port,
+    PriorityName,
+)
+
+
+def _parsable(words: Any) -> Any:
+    parse_criteria(words)
+    return words
+
+
+CriteriaInOwnWords = Annotated[Any, AfterValidator(_parsable), WithJsonSchema(CRITERIA_SCHEMA)]
+"""Criteria that can be parsed, as they were written."""
+
+
+class RegistrationRequest(BaseModel):
+    """What a writer says of itself.
+
+    An unknown key is an error: a misspelt ``routingCriteria`` would make a backup writer.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
+    )
+
+    aet: AETitle
+    """The writer's AE title: the key of the registration."""
+    host: Host
+    """Host name or address that the router shall send to."""
+    port: Port
+    """DICOM port that the router shall send to."""
+    routing_criteria: CriteriaInOwnWords | None = Field(default=None, alias="routingCriteria")
+    """ATTRIBUTE|OPERATOR|VALUE as text, as an object, or composed by all, any and not; without
+    any the writer is a backup writer, which gets every study."""
+    kind: Kind | None = None
+    """How the writer is reached; default dimse (C-STORE)."""
+    level: Level | None = None
+    """What criteria decide about: the whole study (default), each series, each instance."""
+    priority: PriorityName | None = None
+    """Place of its studies in its queue; default normal."""
+    required: Flag | None = None
+    """Whether a study is settled only when this writer has it; default true."""
+    associations: Count | None = None
+    """Parallel associations that the writer likes; default as the router is configured."""
+    discard: tuple[CriteriaInOwnWords, ...] | None = None
+    """Studies that match any of these are not for this writer, though its criteria match."""
+
+    @property
+    def criteria(self) -> Expression | None:
+        """The routing criteria, parsed; None for a backup writer."""
+        return None if self.routing_criteria is None else parse_criteria(self.routing_criteria)
+
+    @property
+    def discard_filters(self) -> tuple[Expression, ...] | None:
+        """What the writer does not want, parsed; None if it did not say."""
+        return None if self.discard is None else tuple(map(parse_criteria, self.discard))
+
+    @property
+    def address(self) -> str:
+        """Where the writer says it is, as ``host:port``."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def text(self) -> str:
+        """The writer's own words as JSON, from which the same request can be read again."""
+        return self.model_dump_json(by_alias=True, exclude_unset=True)
