@@ -1,8 +1,21 @@
-"""Candidate determination: which candidates get a complete revision, and why."""
+"""Candidate determination: which candidates get a complete revision, and why.
+
+Pure and deterministic: the same candidates and facts give the same decision, which the ledger
+keeps, ``explain`` prints and the API shows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from router.domain.attributes import Attribute
+from router.domain.candidate import Candidate, CandidateState, Level
+from router.domain.expression import Expression, attributes_of, explain
+from router.domain.instance import Facts
+
+Member = tuple[int, Facts, str]
+"""Ledger id, facts and Series Instance UID of one instance of the revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +43,86 @@ class Decision:
     def chosen(self) -> tuple[Choice, ...]:
         """The candidates that shall get something."""
         return tuple(choice for choice in self.choices if choice.matched)
+
+
+def study_facts(instances: Iterable[Facts]) -> Facts:
+    """The facts of a whole: for each attribute the set of values, sorted, each once."""
+    union: dict[str, set[str]] = {}
+    for facts in instances:
+        for name, values in facts.items():
+            union.setdefault(name, set()).update(values)
+    return {name: tuple(sorted(values)) for name, values in union.items()}
+
+
+def needed_attributes(candidates: Iterable[Candidate]) -> frozenset[Attribute]:
+    """Everything that the criteria and discard filters of these candidates look at."""
+    expressions = [
+        expression
+        for candidate in candidates
+        for expression in (candidate.criteria, *candidate.discard)
+        if expression is not None
+    ]
+    return frozenset().union(*map(attributes_of, expressions))
+
+
+def determine(candidates: Sequence[Candidate], members: Sequence[Member]) -> Decision:
+    """Decide for every candidate, in the order of their AE titles."""
+    whole = study_facts(facts for _, facts, _ in members)
+    ordered = sorted(candidates, key=lambda candidate: candidate.ae_title)
+    return Decision(tuple(_choose(candidate, members, whole) for candidate in ordered))
+
+
+def _choose(candidate: Candidate, members: Sequence[Member], whole: Facts) -> Choice:
+    if candidate.state is CandidateState.DRAINING:
+        return _choice(candidate, "draining: it receives nothing new", matched=False)
+    if candidate.level is Level.STUDY:
+        matched, reason = _judge(candidate, whole)
+        return _choice(candidate, reason, matched=matched)
+    return _choose_parts(candidate, members)
+
+
+def _choice(
+    candidate: Candidate, reason: str, ids: tuple[int, ...] | None = None, *, matched: bool
+) -> Choice:
+    if matched and candidate.state is CandidateState.LAPSED:
+        reason += " (its lease has lapsed: held until it returns)"
+    return Choice(
+        candidate.ae_title, matched, reason, int(candidate.priority), candidate.required, ids
+    )
+
+
+def _judge(candidate: Candidate, facts: Facts) -> tuple[bool, str]:
+    matched, reason = _criteria(candidate.criteria, facts)
+    if not matched:
+        return False, reason
+    for expression in candidate.discard:
+        if expression.matches(facts):
+            refusal = explain(expression, facts).explanation
+            return False, f"{reason}; but its discard filter: {refusal}"
+    return True, reason
+
+
+def _criteria(criteria: Expression | None, facts: Facts) -> tuple[bool, str]:
+    if criteria is None:
+        return True, "no criteria: it receives every study"
+    verdict = explain(criteria, facts)
+    return verdict.matched, verdict.explanation
+
+
+def _choose_parts(candidate: Candidate, members: Sequence[Member]) -> Choice:
+    """Judge each series, or each instance, by itself."""
+    groups: dict[str, list[tuple[int, Facts]]] = {}
+    for number, facts, series in members:
+        key = series if candidate.level is Level.SERIES else str(number)
+        groups.setdefault(key, []).append((number, facts))
+    chosen: list[int] = []
+    reasons: dict[str, None] = {}
+    for group in groups.values():
+        matched, reason = _judge(candidate, study_facts(facts for _, facts in group))
+        if matched:
+            chosen += [number for number, _ in group]
+        reasons.setdefault(reason)
+    shown = "; ".join(list(reasons)[:5])
+    summary = f"{len(chosen)} of {len(members)} instances, by {candidate.level}: {shown}"
+    ids = None if len(chosen) == len(members) else tuple(sorted(chosen))
+    return _choice(candidate, summary, ids, matched=bool(chosen))

@@ -15,7 +15,6 @@ evaluator treats both as null.
 """
 
 
-
 class Disposition(StrEnum):
     """What the door decided about an arriving instance."""
 

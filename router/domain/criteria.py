@@ -1,0 +1,232 @@
+r"""Routing criteria: how they are written, in text and in JSON or YAML.
+
+Text is ``ATTRIBUTE|OPERATOR|VALUE``, as writers know it. ``IN``, ``NOT_IN`` and ``BETWEEN`` take a
+list with commas, ``IS_NULL`` and ``NOT_NULL`` nothing. Pipes may be escaped as a shell or a compose
+file leaves them (``MODALITY\|NOT_IN\|CR,DX``): only the first two pipes divide, escaped or not. In
+the value ``\,`` is a comma, ``\|`` a pipe, ``\\`` a backslash; the pattern of ``MATCHES`` is
+taken as it stands.
+
+JSON and YAML say the same as ``{"routableAttribute", "operator", "value"}`` (``attribute`` will do
+as well), and compose with ``{"all": [...]}``, ``{"any": [...]}``, ``{"not": ...}``. A list is
+``all``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+import re2
+
+from router.domain.attributes import Attribute, parse_attribute
+from router.domain.errors import InvalidCriteria
+from router.domain.expression import (
+    ORDERINGS,
+    AllOf,
+    AnyOf,
+    Criterion,
+    Expression,
+    Not,
+    Operator,
+    Test,
+    Values,
+    attributes_of,
+    compile_test,
+    explain,
+)
+from router.domain.values import kind_of, operand
+
+__all__ = ["Expression", "as_json", "attributes_of", "explain", "parse_criteria"]
+
+MAX_DEPTH = 16
+MAX_PARTS = 1000
+
+_DIVIDER = re.compile(r"\s*\\*\|\s*")
+_ITEM = re.compile(r"((?:[^\\,]|\\.)*)(,|$)", re.DOTALL)
+_ESCAPE = re.compile(r"\\([\\,|])")
+
+_NO_OPERAND = frozenset({Operator.IS_NULL, Operator.NOT_NULL})
+_LISTS = frozenset({Operator.IN, Operator.NOT_IN, Operator.BETWEEN})
+_COMPOSITIONS = ("all", "any", "not")
+
+
+def parse_criteria(value: object) -> Expression:
+    """The expression that a YAML or JSON value says; raises ``InvalidCriteria`` naming the part."""
+    return _parse(value, "", 0)
+
+
+def as_json(expression: Expression) -> object:
+    """The JSON form of an expression: text for a single criterion, else the composition."""
+    match expression:
+        case Criterion():
+            return str(expression)
+        case Not(part):
+            return {"not": as_json(part)}
+        case AllOf(parts):
+            return {"all": [as_json(part) for part in parts]}
+        case AnyOf(parts):
+            return {"any": [as_json(part) for part in parts]}
+
+
+def _parse(value: object, path: str, depth: int) -> Expression:
+    if depth > MAX_DEPTH:
+        raise InvalidCriteria(f"{path}: criteria are nested more than {MAX_DEPTH} deep")
+    if isinstance(value, str):
+        return _parse_text(value, path)
+    if isinstance(value, Mapping):
+        return _parse_mapping(value, path, depth)
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return _composed(AllOf, value, path, depth)
+    raise InvalidCriteria(
+        f"{_at(path)}expected criteria such as MODALITY|IN|CR,DX, not {type(value).__name__}"
+    )
+
+
+def _at(path: str) -> str:
+    return f"{path}: " if path else ""
+
+
+def _parse_mapping(value: Mapping[object, object], path: str, depth: int) -> Expression:
+    composition = [key for key in _COMPOSITIONS if key in value]
+    if composition:
+        [key, *more] = composition
+        if more or len(value) > 1:
+            raise InvalidCriteria(f"{_at(path)}{key!r} must stand alone; use one mapping for each")
+        inner = f"{path}.{key}" if path else key
+        if key == "not":
+            return Not(_parse(value["not"], inner, depth + 1))
+        return _composed(AllOf if key == "all" else AnyOf, value[key], inner, depth)
+    return _parse_fields(value, path)
+
+
+def _composed(
+    kind: type[AllOf] | type[AnyOf], value: object, path: str, depth: int
+) -> AllOf | AnyOf | Expression:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or not value:
+        raise InvalidCriteria(f"{_at(path)}expected a list of criteria")
+    if len(value) > MAX_PARTS:
+        raise InvalidCriteria(f"{_at(path)}more than {MAX_PARTS} criteria")
+    parts = tuple(_parse(one, f"{path}[{at}]", depth + 1) for at, one in enumerate(value))
+    return parts[0] if len(parts) == 1 else kind(parts)
+
+
+def _parse_fields(value: Mapping[object, object], path: str) -> Expression:
+    fields = dict(value)
+    attribute = fields.pop("routableAttribute", fields.pop("attribute", None))
+    operator = fields.pop("operator", None)
+    operands = fields.pop("value", None)
+    if fields:
+        unknown = next(iter(fields))
+        raise InvalidCriteria(
+            f"{_at(path)}unknown key {unknown!r}; expected routableAttribute, operator and value, "
+            "or all, any, not"
+        )
+    for name, given in (("routableAttribute", attribute), ("operator", operator)):
+        if not isinstance(given, str) or not given.strip():
+            raise InvalidCriteria(f"{path}.{name}: is missing" if path else f"{name}: is missing")
+    return _build(str(attribute), str(operator), _operands_of(operands, path), path)
+
+
+def _operands_of(value: object, path: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (str(value),)
+    if isinstance(value, Sequence) and all(isinstance(one, str | int | float) for one in value):
+        return tuple(str(one) for one in value)
+    raise InvalidCriteria(f"{_at(path)}value: expected text or a list of texts")
+
+
+def _parse_text(text: str, path: str) -> Expression:
+    pieces = _DIVIDER.split(text.strip(), maxsplit=2)
+    if len(pieces) < 2:
+        raise InvalidCriteria(
+            f"{_at(path)}{text!r} is not ATTRIBUTE|OPERATOR|VALUE, such as MODALITY|IN|CR,DX"
+        )
+    attribute, name, *rest = pieces
+    operator = _operator(name, path)
+    if operator is Operator.MATCHES:
+        return _build(attribute, name, tuple(rest), path)
+    operands = _split(rest[0]) if rest and rest[0] else ()
+    if operator not in _LISTS and len(operands) > 1:
+        operands = (_unescape(rest[0]),)  # a comma is nothing special here
+    return _build(attribute, name, operands, path)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(_unescape(match[1]).strip() for match in _items(text))
+
+
+def _items(text: str) -> list[re.Match[str]]:
+    matches = []
+    position = 0
+    while True:
+        match = _ITEM.match(text, position)
+        if match is None:
+            raise InvalidCriteria(f"{text!r} ends with a lonely backslash")
+        matches.append(match)
+        if not match[2]:
+            return matches
+        position = match.end()
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(r"\1", text)
+
+
+def _operator(name: str, path: str) -> Operator:
+    try:
+        return Operator(name.strip().upper())
+    except ValueError:
+        close = get_close_matches(name.strip().upper(), list(Operator), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"one of {', '.join(Operator)}"
+        raise InvalidCriteria(f"{_at(path)}operator: {name!r} is unknown; {hint}") from None
+
+
+def _build(attribute_text: str, name: str, operands: tuple[str, ...], path: str) -> Criterion:
+    operator = _operator(name, path)
+    try:
+        attribute = parse_attribute(attribute_text)
+        _check_operands(attribute, operator, operands)
+        search = _compile_pattern(operands[0]) if operator is Operator.MATCHES else None
+    except InvalidCriteria as error:
+        raise InvalidCriteria(f"{_at(path)}{error}") from None
+    return Criterion(
+        attribute, operator, operands, compile_test(attribute, operator, operands, search)
+    )
+
+
+def _check_operands(attribute: Attribute, operator: Operator, operands: tuple[str, ...]) -> None:
+    if operator in _NO_OPERAND:
+        if operands:
+            raise InvalidCriteria(f"{operator} takes no value")
+        return
+    if not operands or not all(operands):
+        raise InvalidCriteria(f"{operator} needs a value; to ask for none, use IS_NULL")
+    if operator is Operator.BETWEEN and len(operands) != 2:
+        raise InvalidCriteria(f"BETWEEN needs two values, low,high; got {len(operands)}")
+    if operator not in _LISTS and len(operands) > 1:
+        raise InvalidCriteria(f"{operator} takes one value, not {len(operands)}; use IN for a list")
+    if operator in ORDERINGS:
+        bounds = [operand(kind_of(attribute.vr), text) for text in operands]
+        if len(bounds) == 2 and bounds[0] > bounds[1]:  # type: ignore[operator]
+            raise InvalidCriteria(f"BETWEEN {operands[0]},{operands[1]}: the first is the larger")
+
+
+def _compile_pattern(pattern: str) -> Test:
+    """RE2: linear in the length of the value, whatever the pattern. Finds it anywhere."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        compiled = re2.compile(pattern, options=options)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+        raise InvalidCriteria(f"MATCHES: {pattern!r} is not an RE2 pattern: {reason}") from None
+
+    def search(values: Values) -> bool:
+        return any(compiled.search(value) is not None for value in values)
+
+    return search

@@ -1,0 +1,28 @@
+"""Order inside one candidate's queue: priority, then the least remaining work, with ageing."""
+
+from __future__ import annotations
+
+import math
+
+from router.domain.delivery import Delivery
+
+AGEING_S = 600.0
+"""Waiting so long is worth one factor e of remaining bytes."""
+
+PRIORITY_S = 6 * 3600.0
+"""A step of priority (urgent, normal, low) outweighs this much waiting."""
+
+PRIORITY_STEP = 10
+
+
+def order_key(delivery: Delivery) -> tuple[float, int]:
+    """Smaller goes first; does not depend on the present time, so a queue needs no re-sorting.
+
+    The key is ``created + PRIORITY_S * priority + AGEING_S * ln(remaining)``: waiting lowers every
+    key alike, so only the moments of creation matter. Whoever came long enough before another goes
+    first, whatever its size or priority: nothing starves. At one moment an urgent delivery comes
+    before a normal one of any size, and among equals the smaller remaining work.
+    """
+    weight = AGEING_S * math.log(max(1, delivery.remaining_bytes))
+    steps = delivery.priority / PRIORITY_STEP
+    return delivery.created_at.timestamp() + PRIORITY_S * steps + weight, delivery.id
