@@ -42,7 +42,7 @@ def _explain_one(detail: ErrorDetails, known: Callable[[Path], list[str]]) -> Fi
     if detail["type"] == "extra_forbidden":
         return Finding(around, f'unknown key "{last}"', suggestion(last, known(around)), last)
     if detail["type"] == "missing":
-        return Finding(around, f'key "{last}" is missing')
+        return Finding(around, f'key "{last}" is missing', key=last)
     message, hint = _describe(detail["type"], detail["input"], detail.get("ctx", {}), detail["msg"])
     if _KEY_MARKER in detail["loc"]:
         return Finding(around, message, hint, last)

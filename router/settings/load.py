@@ -115,7 +115,7 @@ def _position(source: Source, finding: Finding) -> Position:
 
 def _hint(source: Source, finding: Finding) -> str:
     """The finding's own hint, unless a comma has cut a value in ``{...}`` in two."""
-    if finding.key is None or finding.path not in source.flow_mappings:
+    if not finding.hint or finding.key is None or finding.path not in source.flow_mappings:
         return finding.hint
     if source.at((*finding.path, finding.key)) is not None:
         return finding.hint

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from router.domain.candidate import Priority
-from router.domain.criteria import Expression, parse_criteria
+from router.domain.criteria import Expression, as_json, parse_criteria
 from router.domain.identifiers import ae_title
 from router.settings.problems import shown, suggestion
 
@@ -220,13 +220,17 @@ Listen = Annotated[
 CRITERIA_SCHEMA: dict[str, Any] = {
     "description": "ATTRIBUTE|OPERATOR|VALUE, or a composition of such by all, any and not.",
     "examples": ["MODALITY|IN|CR,DX"],
-    "anyOf": [{"type": "string", "minLength": 1}, {"type": "object", "minProperties": 1}],
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {"type": "object", "minProperties": 1},
+        {"type": "array", "minItems": 1},
+    ],
 }
 
 Criteria = Annotated[
     Expression,
     PlainValidator(parse_criteria),
-    PlainSerializer(str, return_type=str),
+    PlainSerializer(as_json),
     WithJsonSchema(CRITERIA_SCHEMA),
 ]
 """Routing criteria or a discard filter."""

@@ -1,0 +1,155 @@
+"""What a route of the HTTP API is: the same value is mounted and documented."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar
+
+import anyio
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from router.admin.problems import RequestError, misunderstood
+from router.ports import LedgerViews
+from router.registry.service import Registry
+
+Q = TypeVar("Q", bound=BaseModel)
+B = TypeVar("B", bound=BaseModel)
+A = TypeVar("A", bound=BaseModel)
+
+MAX_BODY_BYTES = 1024**2
+BODY_TIMEOUT_S = 10.0
+
+
+class Nothing(BaseModel):
+    """No query, or no body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What the handlers work on.
+
+    ``readiness`` gives the reasons why the router is not ready; none: it is. ``token`` is asked
+    for by routes that change something; None: by none.
+    """
+
+    registry: Registry
+    views: LedgerViews
+    readiness: Callable[[], Sequence[str]]
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Q, B]):
+    """A request that has been understood."""
+
+    path: Mapping[str, str]
+    query: Q
+    body: B
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[Q, B, A]):
+    """One operation: where it is, what it takes, what it answers, who carries it out."""
+
+    method: str
+    path: str
+    query: type[Q]
+    body: type[B]
+    answer: type[A]
+    carry_out: Callable[[Api, Call[Q, B]], Awaitable[A]]
+    problems: tuple[HTTPStatus, ...] = ()
+    guarded: bool = False
+
+    @property
+    def name(self) -> str:
+        """The operation's name."""
+        return self.carry_out.__name__
+
+    @property
+    def summary(self) -> str:
+        """What the operation does, in a line."""
+        return (self.carry_out.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def description(self) -> str:
+        """What else there is to know."""
+        rest = (self.carry_out.__doc__ or "").strip().partition("\n")[2]
+        return " ".join(rest.split())
+
+    def mount(self, application: web.Application, api: Api) -> None:
+        """Serve the operation."""
+
+        async def serve(request: web.Request) -> web.Response:
+            if self.guarded:
+                _check_token(request, api.token)
+            call = Call(
+                path=request.match_info,
+                query=_query(request, self.query),
+                body=await _body(request, self.body),
+            )
+            answer = await self.carry_out(api, call)
+            return web.Response(
+                text=answer.model_dump_json(by_alias=True), content_type="application/json"
+            )
+
+        application.router.add_route(self.method, self.path, serve, name=self.name)
+
+
+def _check_token(request: web.Request, token: str | None) -> None:
+    """Compare in constant time, so that the answer's delay says nothing of the token."""
+    if token is None:
+        return
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    matches = hmac.compare_digest(given.strip().encode(), token.encode())
+    if scheme.lower() != "bearer" or not matches:
+        raise RequestError(
+            HTTPStatus.UNAUTHORIZED,
+            "the registration token is missing or wrong: send Authorization: Bearer <token>",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _query(request: web.Request, model: type[Q]) -> Q:
+    try:
+        return model.model_validate(dict(request.query))
+    except ValidationError as error:
+        raise misunderstood("query", model, error) from error
+
+
+async def _body(request: web.Request, model: type[B]) -> B:
+    if issubclass(model, Nothing):
+        return model()
+    if request.content_type != "application/json":
+        raise RequestError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the body must be application/json, not {request.content_type}",
+        )
+    content = _json(await _read(request))
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise misunderstood("body", model, error) from error
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        with anyio.fail_after(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise RequestError(
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"the body did not arrive within {BODY_TIMEOUT_S:g} s",
+            headers={"Connection": "close"},
+        ) from None
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
