@@ -32,7 +32,9 @@ class ManualClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the test has let so much time pass."""
-        if seconds <= 0:
+        if seconds < 0:
+            raise ValueError("nobody can wait for less than nothing")
+        if not seconds:
             await checkpoint()
             return
         entry = (self._elapsed + seconds, next(self._order), anyio.Event())

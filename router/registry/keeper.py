@@ -85,7 +85,7 @@ class LeaseKeeper:
 
             tasks.start_soon(wake_on_change)
             if ends:
-                await self._clock.sleep(min(ends) - self._clock.monotonic())
+                await self._clock.sleep(max(0.0, min(ends) - self._clock.monotonic()))
                 tasks.cancel_scope.cancel()
 
     async def _look_after(self, entry: Entry, limiter: anyio.CapacityLimiter) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,10 +33,12 @@ class Neighbours:
 
     present: set[str] = field(default_factory=set)
     probed: list[str] = field(default_factory=list)
+    takes: Callable[[], None] = lambda: None
 
     async def probe(self, candidate: Candidate) -> None:
         """Answer, or not."""
         self.probed.append(candidate.ae_title)
+        self.takes()
         await anyio.lowlevel.checkpoint()
         if candidate.ae_title not in self.present:
             raise AssociationLost(f"{candidate.ae_title} does not answer")

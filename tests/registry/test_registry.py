@@ -271,6 +271,21 @@ async def test_a_silent_writer_that_does_not_answer_is_lapsed_and_still_a_candid
         ]
 
 
+async def test_leases_that_end_during_a_long_probe_are_looked_after_next(
+    start: StartRegistry, clock: ManualClock, neighbours: Neighbours
+) -> None:
+    async with start() as registry:
+        await registry.register(request("FIRST"))
+        await clock.asleep_until(LEASE_S)
+        clock.advance(1)
+        await registry.register(request("SECOND", 4243))
+        neighbours.takes = lambda: clock.advance(2)
+        clock.advance(LEASE_S - 1)
+
+        lapsed = [CandidateState.LAPSED, CandidateState.LAPSED]
+        await until(registry, lambda now: [candidate.state for candidate in now] == lapsed)
+
+
 async def test_a_lapsed_writer_is_live_again_with_its_next_heartbeat(
     start: StartRegistry, clock: ManualClock
 ) -> None:
