@@ -1,12 +1,14 @@
 """Logging: one line per event to standard error, for a person on a terminal or as JSON.
 
-What libraries log through :mod:`logging` goes the same way. Fields that identify a patient are
-withheld here, whoever logs them: UIDs name studies in a log, never people.
+What libraries log through :mod:`logging` goes the same way. What identifies a person is withheld
+here, whoever logs it, as a field or in the explanation of a criterion: UIDs name studies in a log,
+nothing names people.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 import structlog
@@ -25,6 +27,13 @@ PATIENT_FIELDS = frozenset(
 """Fields that no log line may carry a value for."""
 
 WITHHELD = "(withheld)"
+
+_EXPLAINED = re.compile(
+    r"\b(\w*Patient\w*|\w*Physician\w*|\w*PersonName|OperatorsName) (?:is \{.*?\}|has no value); "
+    r"\w+.*?: (yes|no)\b",
+    re.DOTALL,
+)
+"""A criterion about a person, as an explanation tells it: its values, its operands, its result."""
 
 
 def configure_logging(*, json: bool | None = None, level: str = "INFO") -> None:
@@ -65,9 +74,12 @@ def configure_logging(*, json: bool | None = None, level: str = "INFO") -> None:
 
 
 def withhold_patient_data(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace the value of every field that identifies a patient (a structlog processor)."""
-    for name in PATIENT_FIELDS.intersection(event):
-        event[name] = WITHHELD
+    """Withhold all values that identify a person (a structlog processor)."""
+    for name, value in event.items():
+        if name in PATIENT_FIELDS:
+            event[name] = WITHHELD
+        elif isinstance(value, str) and " is {" in value:
+            event[name] = _EXPLAINED.sub(rf"\1 {WITHHELD}: \2", value)
     return event
 
 

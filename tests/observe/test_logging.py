@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
+from router.domain.criteria import explain, parse_criteria
 from router.observe.logging import configure_logging
 
 
@@ -88,6 +89,29 @@ def test_a_patient_is_never_named(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().err
     assert "DOE" not in text
     assert "4711" not in text
+
+
+@pytest.mark.parametrize(
+    ("criteria", "logged"),
+    [
+        ("PATIENT_NAME|CONTAINS|DOE", "PatientName (withheld): yes"),
+        (
+            {"all": ["MODALITY|EQUAL|CT", {"not": "PATIENT_ID|IN|4711,4712"}]},
+            "[Modality is {CT}; EQUAL CT: yes] and [not [PatientID (withheld): yes]: no]: no",
+        ),
+        ("MODALITY|EQUAL|CT", "Modality is {CT}; EQUAL CT: yes"),
+    ],
+)
+def test_the_reason_of_a_decision_names_no_patient(
+    capsys: pytest.CaptureFixture[str], criteria: object, logged: str
+) -> None:
+    configure_logging(json=True, level="INFO")
+    facts = {"PatientName": ("DOE^JANE",), "PatientID": ("4711",), "Modality": ("CT",)}
+
+    reason = explain(parse_criteria(criteria), facts).explanation
+    structlog.get_logger("router").info("instance discarded", reason=reason)
+
+    assert _lines(capsys)[0]["reason"] == logged
 
 
 def test_exceptions_are_logged_with_their_place(capsys: pytest.CaptureFixture[str]) -> None:
