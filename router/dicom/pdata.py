@@ -64,11 +64,7 @@ Part = ControlBody | Fragments | Malformed
 
 
 class PDUReader:
-    """Cuts a byte stream into parts, however the stream is split into views.
-
-    ``limit`` is the maximum length that we announced (0: none). A ``strict`` reader takes a longer
-    P-DATA-TF for malformed; otherwise it passes, since a longer one costs no memory here.
-    """
+    """Cuts a byte stream into parts, however the stream is split into views."""
 
     __slots__ = (
         "_body",
@@ -86,8 +82,8 @@ class PDUReader:
         "_value_left",
     )
 
-    def __init__(self, limit: int = 0, *, strict: bool = False):
-        self._limit = limit if strict else 0
+    def __init__(self) -> None:
+        self._limit = 0
         self._partial = bytearray()  # the beginning of a header that is split between views
         self._pdu_left = 0  # bytes of the P-DATA-TF beyond the PDV that is being read
         self._in_value = False
@@ -105,6 +101,14 @@ class PDUReader:
     def is_between_pdus(self) -> bool:
         """Whether all PDUs begun so far are complete."""
         return not (self._in_value or self._pdu_left or self._control_type or self._partial)
+
+    def limit_to(self, max_length: int, *, strict: bool) -> None:
+        """Set the maximum length that we announced (0: none).
+
+        A ``strict`` reader then takes a longer P-DATA-TF for malformed; otherwise it passes, as a
+        longer one costs no memory here.
+        """
+        self._limit = max_length if strict else 0
 
     def read(self, view: memoryview, position: int) -> tuple[Part | None, int]:
         """Read from ``position`` on: the next part, and the position after it.
@@ -133,25 +137,23 @@ class PDUReader:
                         group.is_last = True
                         return group, position
             elif self._control_type or self._broken:
-                if group is not None:
-                    return group, position
-                return self._read_control(view, position)
+                done = group is not None
+                return (group, position) if done else self._read_control(view, position)
+            elif position + _HEADER_BYTES <= end and not self._partial:
+                self._open(view, position)
+                position += _HEADER_BYTES
             elif position == end:
                 return group, end
             else:
-                position = self._read_header(view, position)
+                position = self._read_split_header(view, position)
 
-    def _read_header(self, view: memoryview, position: int) -> int:
-        """Take a header, or what there is of it; the position after that."""
-        after = position + _HEADER_BYTES - len(self._partial)
-        if self._partial or after > len(view):
-            self._partial += view[position:after]
-            if after > len(view):
-                return len(view)
+    def _read_split_header(self, view: memoryview, position: int) -> int:
+        """Take what there is of a header; the position after that."""
+        after = min(position + _HEADER_BYTES - len(self._partial), len(view))
+        self._partial += view[position:after]
+        if len(self._partial) == _HEADER_BYTES:
             header, self._partial = self._partial, bytearray()
             self._open(header, 0)
-        else:
-            self._open(view, position)
         return after
 
     def _open(self, header: memoryview | bytearray, position: int) -> None:

@@ -207,22 +207,28 @@ def test_what_came_before_the_fault_is_delivered_first() -> None:
 def test_a_strict_reader_refuses_longer_pdus_than_announced() -> None:
     octets = encode([(1, 0, bytes(100))])
 
-    assert isinstance(read_all(PDUReader(105, strict=True), [octets])[0], Malformed)
-    assert isinstance(read_all(PDUReader(106, strict=True), [octets])[0], Fragments)
-    assert isinstance(read_all(PDUReader(105), [octets])[0], Fragments)
+    def read(max_length: int, *, strict: bool) -> type[Part]:
+        reader = PDUReader()
+        reader.limit_to(max_length, strict=strict)
+        return type(read_all(reader, [octets])[0])
+
+    assert read(105, strict=True) is Malformed
+    assert read(106, strict=True) is Fragments
+    assert read(105, strict=False) is Fragments
+    assert read(0, strict=True) is Fragments
 
 
 @pytest.mark.parametrize("cut", [1, 5, 6, 11, 12, 15])
 def test_a_reader_knows_that_it_is_inside_a_pdu(cut: int) -> None:
     octets = encode([(1, LAST, b"data")])
     reader = PDUReader()
-    assert reader.is_between_pdus
+    between = [reader.is_between_pdus]
 
-    read_all(reader, [octets[:cut]])
-    assert not reader.is_between_pdus
+    for piece in (octets[:cut], octets[cut:]):
+        read_all(reader, [piece])
+        between.append(reader.is_between_pdus)
 
-    read_all(reader, [octets[cut:]])
-    assert reader.is_between_pdus
+    assert between == [True, False, True]
 
 
 @pytest.mark.parametrize(
