@@ -35,9 +35,7 @@ class RegistrationRequest(BaseModel):
     An unknown key is an error: a misspelt ``routingCriteria`` would make a backup writer.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     aet: AETitle
     """The writer's AE title: the key of the registration."""
