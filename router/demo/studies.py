@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
-from pydicom.data import get_testdata_files
+import pydicom.data
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     BasicTextSRStorage,
@@ -54,9 +54,10 @@ def _packaged_studies() -> list[DemoStudy]:
     """The studies among pydicom's test files, in all their transfer syntaxes."""
     by_study: dict[str, dict[str, OutgoingFile]] = {}
     modality: dict[str, str] = {}
-    for name in get_testdata_files("*.dcm"):
-        file = read_outgoing(Path(name))
-        found = _identify(Path(name)) if file is not None else None
+    packaged = Path(pydicom.data.__file__).parent / "test_files"
+    for path in sorted(packaged.rglob("*.dcm")):
+        file = read_outgoing(path)
+        found = _identify(path) if file is not None else None
         if file is None or found is None or found[1] != file.sop_instance_uid:
             continue
         study_uid, instance_uid, kind = found

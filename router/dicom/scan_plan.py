@@ -1,0 +1,92 @@
+"""What a scan looks for, compiled once from attributes and used for every instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from router.domain.attributes import Attribute, Step, parse_attribute
+
+ALWAYS = tuple(
+    parse_attribute(name)
+    for name in (
+        "SpecificCharacterSet",
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+    )
+)
+
+PrivateKey = tuple[int, str, int]
+"""Group, creator, low byte of the element."""
+
+
+@dataclass(slots=True)
+class Target:
+    """What is wanted of one element: its values under a name, or something in its items."""
+
+    name: str = ""
+    vr: str = ""
+    into: dict[int | None, Node] = field(default_factory=dict)  # item index, None for any
+
+
+@dataclass(slots=True)
+class Node:
+    """What is wanted at one level: of the data set, or of an item."""
+
+    elements: dict[int, Target] = field(default_factory=dict)  # by tag
+    private: dict[PrivateKey, Target] = field(default_factory=dict)
+
+    def target(self, step: Step) -> Target:
+        """The target of a step, made if it is not there."""
+        if step.creator is not None:
+            key = (step.group, step.creator, step.element)
+            return self.private.setdefault(key, Target())
+        return self.elements.setdefault((step.group << 16) | step.element, Target())
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """A tree of targets; immutable once compiled."""
+
+    root: Node
+
+    @classmethod
+    def compile(cls, attributes: Iterable[Attribute]) -> ScanPlan:
+        """The plan for these attributes; the UIDs and the character set are always in it."""
+        root = Node()
+        for attribute in (*ALWAYS, *attributes):
+            if not attribute.is_pseudo:
+                _insert(root, attribute)
+        return cls(root)
+
+
+def _insert(root: Node, attribute: Attribute) -> None:
+    node = root
+    for step in attribute.steps[:-1]:
+        node = node.target(step).into.setdefault(step.item, Node())
+    leaf = node.target(attribute.steps[-1])
+    leaf.name, leaf.vr = attribute.name, attribute.vr
+
+
+def merged(nodes: list[Node]) -> Node | None:
+    """One node that wants what all of these want."""
+    if len(nodes) <= 1:
+        return nodes[0] if nodes else None
+    union = Node()
+    for node in nodes:
+        for tag, target in node.elements.items():
+            union.elements[tag] = _both(union.elements.get(tag), target)
+        for key, target in node.private.items():
+            union.private[key] = _both(union.private.get(key), target)
+    return union
+
+
+def _both(one: Target | None, other: Target) -> Target:
+    if one is None:
+        return other
+    into = dict(one.into)
+    for item, node in other.into.items():
+        into[item] = merged([into[item], node]) or node if item in into else node
+    return Target(one.name or other.name, one.vr or other.vr, into)

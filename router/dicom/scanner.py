@@ -1,0 +1,595 @@
+"""Walks a data set as it streams by: reads the wanted attributes, checks the structure.
+
+Nothing is recursive, nothing is kept but an incomplete header or an incomplete wanted value
+(bounded), and values that nobody wants are skipped by their length without being touched. Nesting
+is followed with an explicit stack as deep as ``max_sequence_depth``: deeper is a finding, because
+sequences nested thousands of levels deep crash the parsers of common receivers.
+
+Structural faults that receivers survive (an element that is cut short, a length that overruns its
+item) are warnings: the walk ends there, and the bytes are passed on as they are.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from struct import Struct
+
+from pydicom.datadict import dictionary_VR
+
+from router.dicom import uids
+from router.dicom.scan_plan import Node, ScanPlan, Target, merged
+from router.dicom.text import DEFAULT_ENCODING, encodings_of, values_of
+from router.domain.instance import Facts
+
+__all__ = [
+    "DataSetScanner",
+    "Finding",
+    "FindingKind",
+    "ScanLimits",
+    "ScanPlan",
+    "ScanResult",
+    "scan_stored",
+]
+
+UNDEFINED = 0xFFFFFFFF
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+PIXEL_DATA = 0x7FE00010
+CHARACTER_SET = 0x00080005
+CHUNK = 256 * 1024
+
+_SHORT_VRS = b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
+_LONG_VRS = b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()
+_HEADER_LENGTH = {**dict.fromkeys(_SHORT_VRS, 8), **dict.fromkeys(_LONG_VRS, 12)}
+_FRAGMENT_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV"})
+
+BYTES_PER_LEVEL = 16
+"""An item header and the header of a sequence within: a level of nesting has at least these."""
+
+
+class FindingKind(StrEnum):
+    """What can be wrong with the structure of a data set."""
+
+    NESTING_TOO_DEEP = "nesting too deep"
+    DEFLATE_BOMB = "inflates beyond its bound"
+    NOT_DEFLATED = "not a deflated stream"
+    TRUNCATED = "cut short"
+    LENGTH_OVERRUN = "a length overruns what contains it"
+    MALFORMED = "not a data set from here on"
+    MISLABELLED = "not in the encoding that was negotiated"
+    GROUP_0002 = "File Meta elements in the data set"
+    VALUE_TOO_LONG = "a routing attribute is too long to be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong, with a reason that names tag and place."""
+
+    kind: FindingKind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanLimits:
+    """Bounds of a scan; bytes where not said otherwise."""
+
+    max_sequence_depth: int = 64  # levels
+    max_value_bytes: int = 64 * 1024
+    max_inflated_bytes: int = 4 << 30
+    max_warnings: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What a scan found.
+
+    ``finding`` is set when the data set must not reach a receiver; ``warnings`` do not hinder.
+    """
+
+    facts: Facts
+    finding: Finding | None = None
+    warnings: tuple[Finding, ...] = ()
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A sequence, an item, or the fragments of encapsulated pixel data that the walk is in."""
+
+    end: int  # position after it; -1 for undefined length
+    is_item: bool
+    implicit: bool
+    big_endian: bool
+    fragments: bool = False
+    target: Target | None = None  # of a sequence
+    node: Node | None = None  # of an item
+    items: int = 0
+    creators: dict[int, str] = field(default_factory=dict)  # (group << 8 | block) to creator
+
+
+class DataSetScanner:
+    """Fed with the fragments of one data set as they arrive; never raises for content."""
+
+    __slots__ = (
+        "_big_endian",
+        "_carry",
+        "_creators",
+        "_encodings",
+        "_facts",
+        "_finding",
+        "_frames",
+        "_implicit",
+        "_limits",
+        "_need",
+        "_over",
+        "_position",
+        "_root",
+        "_skip",
+        "_warnings",
+        "needs_stored_scan",
+    )
+
+    def __init__(self, plan: ScanPlan, transfer_syntax_uid: str, limits: ScanLimits):
+        self.needs_stored_scan = uids.is_deflated(transfer_syntax_uid)
+        """Deflated: nothing is read here, :func:`scan_stored` has to do it off the loop."""
+        self._begin(plan, transfer_syntax_uid, limits)
+
+    def _begin(self, plan: ScanPlan, transfer_syntax_uid: str, limits: ScanLimits) -> None:
+        self._root = plan.root
+        self._limits = limits
+        self._implicit = uids.is_implicit_vr(transfer_syntax_uid)
+        self._big_endian = uids.is_big_endian(transfer_syntax_uid)
+        self._facts: dict[str, tuple[str, ...]] = {}
+        self._encodings: tuple[str, ...] = (DEFAULT_ENCODING,)
+        self._creators: dict[int, str] = {}
+        self._frames: list[_Frame] = []
+        self._carry = bytearray()
+        self._need = 0  # bytes that the carry must hold before it is looked at again
+        self._skip = 0  # bytes of a value that are still to come
+        self._position = 0  # of the next byte to be looked at, from the start of the data set
+        self._over = False  # nothing more is looked at
+        self._finding: Finding | None = None
+        self._warnings: list[Finding] = []
+
+    def feed(self, view: memoryview) -> None:
+        """Look at the next bytes of the data set; keeps no view."""
+        if self.needs_stored_scan:
+            return
+        self._feed(view)
+
+    def _feed(self, view: memoryview) -> None:
+        start, end = 0, len(view)
+        while start < end:
+            if self._over:
+                return
+            skip = self._skip
+            if skip:
+                step = min(skip, end - start)
+                self._skip = skip - step
+                self._position += step
+                start += step
+            elif self._carry:
+                start = self._complete_carry(view, start)
+            else:
+                start += self._parse(view[start:] if start else view)
+                if not self._skip and start < end:
+                    self._carry += view[start:]
+                    return
+
+    def _complete_carry(self, view: memoryview, start: int) -> int:
+        """Add what the carry needs, and look at it as soon as it is enough."""
+        taken = view[start : start + max(self._need - len(self._carry), 0)]
+        self._carry += taken
+        if len(self._carry) >= self._need:
+            head = bytes(self._carry)
+            self._carry.clear()
+            used = self._parse(memoryview(head))
+            if used < len(head) and not self._over:
+                self._carry += head[used:]
+        return start + len(taken)
+
+    def finish(self) -> ScanResult:
+        """The data set has ended: what was found in it."""
+        while self._frames and self._frames[-1].end == self._position:
+            self._frames.pop()
+        if not self._over and (self._skip or self._carry or self._frames):
+            self._warn(FindingKind.TRUNCATED, "the data set ends in the middle of an element")
+        return ScanResult(self._facts, self._finding, tuple(self._warnings))
+
+    def _parse(self, view: memoryview) -> int:
+        """Look at as many elements as ``view`` holds; the bytes used.
+
+        Leaves ``_skip`` set when a value goes on beyond, ``_need`` when something incomplete and
+        short is left over that has to be looked at in one piece.
+        """
+        if self._position == 0 and not self._settle_vr(view):
+            return 0
+        used = 0
+        length = len(view)
+        while used < length and not self._over:
+            if self._frames:
+                step = self._step_inside(view[used:])
+            else:
+                step = self._run_top_level(view, used)
+            if step == 0:
+                return used
+            used += step
+            if self._skip:
+                return used
+        return used
+
+    def _settle_vr(self, view: memoryview) -> bool:
+        """See in the first element whether there are VRs; False: more bytes are needed.
+
+        Some senders label one encoding and send the other; receivers guess, and so it is read.
+        """
+        if len(view) < 8:
+            self._need = 8
+            return False
+        has_vr = bytes(view[4:6]) in _HEADER_LENGTH
+        if has_vr == self._implicit:
+            self._warn(
+                FindingKind.MISLABELLED,
+                f"the data set is {'explicit' if has_vr else 'implicit'} VR, against its label",
+            )
+            self._implicit = not has_vr
+        return True
+
+    def _run_top_level(self, view: memoryview, start: int) -> int:
+        """Elements of the data set itself: the hot loop. Returns the bytes used."""
+        if self._implicit:
+            return self._element(view[start:], None)
+        elements = self._root.elements
+        private = self._root.private
+        layout = _EXPLICIT_BE if self._big_endian else _EXPLICIT_LE
+        unpack, long_length = layout.unpack_from, (_U32_BE if self._big_endian else _U32_LE)
+        header_lengths = _HEADER_LENGTH
+        position, end = start, len(view)
+        while end - position >= 8:
+            group, element, vr, length = unpack(view, position)
+            header = header_lengths.get(vr)
+            if header is None or group == 0xFFFE or group == 2:
+                break  # the careful way
+            if header == 12:
+                if vr == b"SQ" or vr == b"UN" or end - position < 12:
+                    break
+                (length,) = long_length.unpack_from(view, position + 8)
+                if length == UNDEFINED:
+                    break
+            if (group << 16 | element) in elements or (group & 1 and private):
+                break
+            whole = header + length
+            if whole > end - position:
+                self._skip = whole - (end - position)
+                self._position += end - start
+                return end - start
+            position += whole
+        self._position += position - start
+        if position > start:
+            return position - start
+        return self._element(view[start:], None)
+
+    def _step_inside(self, view: memoryview) -> int:
+        """One step within a sequence, an item or fragments. Returns the bytes used, 0: need more.
+
+        A frame that has ended is closed without using bytes; the loop goes on in the outer one.
+        """
+        frame = self._frames[-1]
+        if frame.end == self._position:
+            self._frames.pop()
+            return self._step_inside_or_top(view)
+        if frame.is_item:
+            return self._element(view, frame)
+        return self._item_header(view, frame)
+
+    def _step_inside_or_top(self, view: memoryview) -> int:
+        while self._frames and self._frames[-1].end == self._position:
+            self._frames.pop()
+        if not self._frames:
+            return self._run_top_level(view, 0)
+        frame = self._frames[-1]
+        return self._element(view, frame) if frame.is_item else self._item_header(view, frame)
+
+    def _item_header(self, view: memoryview, frame: _Frame) -> int:
+        if len(view) < 8:
+            self._need = 8
+            return 0
+        layout = _IMPLICIT_BE if frame.big_endian else _IMPLICIT_LE
+        group, element, length = layout.unpack_from(view)
+        tag = group << 16 | element
+        if tag == SEQUENCE_END:
+            self._frames.pop()
+        elif tag == ITEM and frame.fragments:
+            self._use(8)
+            self._skip_value(length, len(view) - 8)
+            return 8 + self._within(length, len(view) - 8)
+        elif tag == ITEM:
+            self._enter_item(frame, length)
+        else:
+            self._stop(FindingKind.MALFORMED, f"({group:04X},{element:04X}) where an item belongs")
+        self._use(8)
+        return 8
+
+    def _enter_item(self, frame: _Frame, length: int) -> None:
+        index = frame.items
+        frame.items += 1
+        node = None
+        if frame.target is not None:
+            into = frame.target.into
+            node = merged([into[key] for key in (None, index) if key in into])
+        end = -1 if length == UNDEFINED else self._position + 8 + length
+        if not self._fits(end):
+            self._stop(FindingKind.LENGTH_OVERRUN, f"an item of {length} bytes at {self._position}")
+            return
+        self._frames.append(
+            _Frame(end, True, frame.implicit, frame.big_endian, node=node)  # noqa: FBT003
+        )
+
+    def _fits(self, end: int) -> bool:
+        """Whether something that ends there lies within all that contains it."""
+        return all(frame.end < 0 or end <= frame.end for frame in self._frames[-2:])
+
+    def _element(self, view: memoryview, frame: _Frame | None) -> int:
+        """One element, the careful way. Returns the bytes used; 0: it needs more of them."""
+        if len(view) < 8:
+            self._need = 8
+            return 0
+        implicit = frame.implicit if frame else self._implicit
+        big_endian = frame.big_endian if frame else self._big_endian
+        group, element, plain = (_IMPLICIT_BE if big_endian else _IMPLICIT_LE).unpack_from(view)
+        tag = group << 16 | element
+        if group == 0xFFFE:
+            return self._delimiter(tag, frame)
+        if implicit:
+            vr, header, length = _dictionary_vr(tag), 8, plain
+        else:
+            raw_vr = bytes(view[4:6])
+            header = _HEADER_LENGTH.get(raw_vr, 0)
+            if not header:
+                self._stop(
+                    FindingKind.MALFORMED,
+                    f"({group:04X},{element:04X}) at {self._position} has no VR that exists",
+                )
+                return 0
+            if len(view) < header:
+                self._need = header
+                return 0
+            vr = raw_vr.decode()
+            length = self._explicit_length(view, header, big_endian=big_endian)
+        if group == 2 and frame is None:
+            self._warn(FindingKind.GROUP_0002, f"({group:04X},{element:04X}) in the data set")
+        return self._value(view, frame, tag, vr, header, length)
+
+    def _explicit_length(self, view: memoryview, header: int, *, big_endian: bool) -> int:
+        if header == 12:
+            length: int = (_U32_BE if big_endian else _U32_LE).unpack_from(view, 8)[0]
+        else:
+            length = (_U16_BE if big_endian else _U16_LE).unpack_from(view, 6)[0]
+        return length
+
+    def _delimiter(self, tag: int, frame: _Frame | None) -> int:
+        if tag == ITEM_END and frame is not None:
+            self._frames.pop()
+        elif frame is None or tag != SEQUENCE_END:
+            self._stop(FindingKind.MALFORMED, f"a stray delimiter at {self._position}")
+            return 0
+        else:  # the item was not closed, its sequence is
+            self._frames.pop()
+            self._frames.pop()
+        self._use(8)
+        return 8
+
+    def _value(
+        self, view: memoryview, frame: _Frame | None, tag: int, vr: str, header: int, length: int
+    ) -> int:
+        target = self._target(frame, tag)
+        if length == UNDEFINED:
+            self._use(header)
+            self._enter_undefined(frame, tag, vr, target)
+            return header
+        if frame is not None and 0 <= frame.end < self._position + header + length:
+            self._stop(
+                FindingKind.LENGTH_OVERRUN,
+                f"({tag >> 16:04X},{tag & 0xFFFF:04X}) at {self._position}: {length} bytes",
+            )
+            return 0
+        if vr == "SQ" and (target is not None or self._may_be_too_deep(length)):
+            end = self._position + header + length
+            self._use(header)
+            self._enter_sequence(frame, end, target, tag)
+            return header
+        if (target is not None and target.name) or self._is_creator(frame, tag):
+            return self._wanted(view, frame, tag, vr, header, length, target)
+        self._use(header)
+        self._skip_value(length, len(view) - header)
+        return header + self._within(length, len(view) - header)
+
+    def _wanted(
+        self,
+        view: memoryview,
+        frame: _Frame | None,
+        tag: int,
+        vr: str,
+        header: int,
+        length: int,
+        target: Target | None,
+    ) -> int:
+        whole = header + length
+        if length > self._limits.max_value_bytes:
+            self._warn(FindingKind.VALUE_TOO_LONG, f"({tag >> 16:04X},{tag & 0xFFFF:04X})")
+            self._use(header)
+            self._skip_value(length, len(view) - header)
+            return header + self._within(length, len(view) - header)
+        if len(view) < whole:
+            self._need = whole
+            return 0
+        raw = bytes(view[header:whole])
+        if target is not None and target.name:
+            self._keep(frame, target, vr, raw)
+        else:
+            creators = frame.creators if frame else self._creators
+            block = (tag >> 16) << 8 | (tag & 0xFF)
+            creators[block] = raw.decode("latin-1").strip(" \0")
+        self._use(whole)
+        return whole
+
+    def _keep(self, frame: _Frame | None, target: Target, vr: str, raw: bytes) -> None:
+        big_endian = frame.big_endian if frame else self._big_endian
+        kind = target.vr if vr in ("UN", "") and target.vr else vr or "LO"
+        values = values_of(kind, raw, self._encodings, big_endian=big_endian)
+        known = self._facts.get(target.name, ())
+        self._facts[target.name] = known + values
+        if target.name == "SpecificCharacterSet" and frame is None:
+            self._encodings = encodings_of(values)
+
+    def _target(self, frame: _Frame | None, tag: int) -> Target | None:
+        node = self._root if frame is None else frame.node
+        if node is None:
+            return None
+        target = node.elements.get(tag)
+        if target is None and node.private and (tag >> 16) & 1:
+            creators = frame.creators if frame else self._creators
+            creator = creators.get((tag >> 16) << 8 | (tag >> 8 & 0xFF))
+            if creator is not None:
+                target = node.private.get((tag >> 16, creator, tag & 0xFF))
+        return target
+
+    def _is_creator(self, frame: _Frame | None, tag: int) -> bool:
+        node = self._root if frame is None else frame.node
+        if node is None or not node.private or not (tag >> 16) & 1:
+            return False
+        return 0x10 <= tag & 0xFFFF <= 0xFF
+
+    def _may_be_too_deep(self, length: int) -> bool:
+        """Whether a sequence of so many bytes could hold more levels than are allowed."""
+        levels = self._depth() + 1 + length // BYTES_PER_LEVEL
+        return levels > self._limits.max_sequence_depth
+
+    def _depth(self) -> int:
+        return (len(self._frames) + 1) // 2
+
+    def _enter_undefined(
+        self, frame: _Frame | None, tag: int, vr: str, target: Target | None
+    ) -> None:
+        if tag == PIXEL_DATA or vr in _FRAGMENT_VRS:
+            self._frames.append(
+                _Frame(
+                    -1,
+                    is_item=False,
+                    implicit=self._implicit,
+                    big_endian=frame.big_endian if frame else self._big_endian,
+                    fragments=True,
+                )
+            )
+        elif vr in ("SQ", "UN", ""):
+            self._enter_sequence(frame, -1, target, tag, unknown=vr == "UN")
+        else:
+            self._stop(
+                FindingKind.MALFORMED,
+                f"({tag >> 16:04X},{tag & 0xFFFF:04X}) of VR {vr} has no length",
+            )
+
+    def _enter_sequence(
+        self, frame: _Frame | None, end: int, target: Target | None, tag: int, unknown: bool = False
+    ) -> None:
+        """Content of an element of unknown VR is Implicit VR Little Endian (PS3.5 6.2.2)."""
+        depth = self._depth() + 1
+        if depth > self._limits.max_sequence_depth:
+            self._finding = Finding(
+                FindingKind.NESTING_TOO_DEEP,
+                f"sequence ({tag >> 16:04X},{tag & 0xFFFF:04X}) is nested {depth} levels deep; "
+                f"{self._limits.max_sequence_depth} are allowed",
+            )
+            self._over = True
+            return
+        implicit = unknown or (frame.implicit if frame else self._implicit)
+        big_endian = not unknown and (frame.big_endian if frame else self._big_endian)
+        self._frames.append(
+            _Frame(end, is_item=False, implicit=implicit, big_endian=big_endian, target=target)
+        )
+
+    def _use(self, count: int) -> None:
+        self._position += count
+
+    def _skip_value(self, length: int, available: int) -> None:
+        inside = self._within(length, available)
+        self._position += inside
+        self._skip = length - inside
+
+    @staticmethod
+    def _within(length: int, available: int) -> int:
+        return length if length < available else available
+
+    def _warn(self, kind: FindingKind, reason: str) -> None:
+        if len(self._warnings) < self._limits.max_warnings:
+            self._warnings.append(Finding(kind, reason))
+
+    def _stop(self, kind: FindingKind, reason: str) -> None:
+        """The walk cannot go on: what was read until here stands."""
+        self._warn(kind, reason)
+        self._over = True
+
+
+_IMPLICIT_LE, _IMPLICIT_BE = Struct("<HHI"), Struct(">HHI")
+_EXPLICIT_LE, _EXPLICIT_BE = Struct("<HH2sH"), Struct(">HH2sH")
+_U16_LE, _U16_BE = Struct("<H"), Struct(">H")
+_U32_LE, _U32_BE = Struct("<I"), Struct(">I")
+
+
+def _dictionary_vr(tag: int) -> str:
+    """The VR that Implicit VR leaves to the dictionary; empty when it does not know."""
+    try:
+        return dictionary_VR(tag)[:2]
+    except KeyError:
+        return ""
+
+
+class _InflatedScanner(DataSetScanner):
+    """Scans the inflated bytes of a deflated data set."""
+
+    __slots__ = ()
+
+    def __init__(self, plan: ScanPlan, limits: ScanLimits):
+        super().__init__(plan, uids.EXPLICIT_VR_LITTLE_ENDIAN, limits)
+
+
+Read = Callable[[int, int], bytes]
+"""Offset and size to bytes, at most so many."""
+
+
+def scan_stored(
+    plan: ScanPlan, transfer_syntax_uid: str, limits: ScanLimits, read: Read, length: int
+) -> ScanResult:
+    """Scan a stored data set in flat memory, deflated or not; blocks, so for worker threads."""
+    if uids.is_deflated(transfer_syntax_uid):
+        return _scan_deflated(plan, limits, read, length)
+    scanner = DataSetScanner(plan, transfer_syntax_uid, limits)
+    for offset in range(0, length, CHUNK):
+        scanner.feed(memoryview(read(offset, min(CHUNK, length - offset))))
+    return scanner.finish()
+
+
+def _scan_deflated(plan: ScanPlan, limits: ScanLimits, read: Read, length: int) -> ScanResult:
+    scanner = _InflatedScanner(plan, limits)
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = 0
+    for offset in range(0, length, CHUNK):
+        pending = read(offset, min(CHUNK, length - offset))
+        while pending and not inflate.eof:
+            try:
+                piece = inflate.decompress(pending, CHUNK)
+            except zlib.error as error:
+                result = scanner.finish()
+                warning = Finding(FindingKind.NOT_DEFLATED, str(error))
+                return ScanResult(result.facts, result.finding, (*result.warnings, warning))
+            inflated += len(piece)
+            if inflated > limits.max_inflated_bytes:
+                bomb = Finding(
+                    FindingKind.DEFLATE_BOMB,
+                    f"{length} bytes inflate to more than {limits.max_inflated_bytes}",
+                )
+                return ScanResult(scanner.finish().facts, bomb)
+            scanner.feed(memoryview(piece))
+            pending = inflate.unconsumed_tail
+    return scanner.finish()
