@@ -1,0 +1,53 @@
+"""Whether there is room for another instance: the spool's high-water mark."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from router.domain.errors import SpoolFull
+
+LOOK_EVERY_S = 1.0
+LOOK_EVERY_BYTES = 64 << 20
+
+
+class Room:
+    """Counts the bytes of the spool and, now and then, looks at what is free beside it.
+
+    The file system is asked once a second at most, or after every 64 MiB, not for each instance.
+    """
+
+    __slots__ = ("_directory", "_free", "_look_at", "_looked_at", "_max_bytes", "_min_free", "used")
+
+    def __init__(self, directory: Path, max_bytes: int | None, min_free_bytes: int):
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._min_free = min_free_bytes
+        self._free = 0
+        self._look_at = 0  # when so much is used, whatever the time
+        self._looked_at = float("-inf")
+        self.used = 0
+        """Bytes that the spool holds, instances that are just arriving included."""
+
+    def check(self) -> None:
+        """Raises ``SpoolFull`` when nothing more shall be let in."""
+        if self._max_bytes is not None and self.used >= self._max_bytes:
+            raise SpoolFull(
+                f"the spool at {self._directory} holds {self.used >> 20} MiB, its limit "
+                "(spool.max_bytes): instances are taken again when studies have been delivered"
+            )
+        if self._free_bytes() < self._min_free:
+            raise SpoolFull(
+                f"only {self._free >> 20} MiB are free at {self._directory}, less than "
+                "spool.min_free: free space on its file system"
+            )
+
+    def _free_bytes(self) -> int:
+        now = time.monotonic()
+        if now - self._looked_at >= LOOK_EVERY_S or self.used >= self._look_at:
+            found = os.statvfs(self._directory)
+            self._free = found.f_bavail * found.f_frsize
+            self._looked_at = now
+            self._look_at = self.used + LOOK_EVERY_BYTES
+        return self._free
