@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from router.domain.errors import SpoolFull
+from router.spool.files import storage_error
 
 LOOK_EVERY_S = 1.0
 LOOK_EVERY_BYTES = 64 << 20
@@ -31,7 +32,7 @@ class Room:
         """Bytes that the spool holds, instances that are just arriving included."""
 
     def check(self) -> None:
-        """Raises ``SpoolFull`` when nothing more shall be let in."""
+        """Raises ``SpoolFull`` when nothing more shall be let in; ``SpoolFailed`` without a disk."""
         if self._max_bytes is not None and self.used >= self._max_bytes:
             raise SpoolFull(
                 f"the spool at {self._directory} holds {self.used >> 20} MiB, its limit "
@@ -46,7 +47,10 @@ class Room:
     def _free_bytes(self) -> int:
         now = time.monotonic()
         if now - self._looked_at >= LOOK_EVERY_S or self.used >= self._look_at:
-            found = os.statvfs(self._directory)
+            try:
+                found = os.statvfs(self._directory)
+            except OSError as error:
+                raise storage_error(error, self._directory) from error
             self._free = found.f_bavail * found.f_frsize
             self._looked_at = now
             self._look_at = self.used + LOOK_EVERY_BYTES

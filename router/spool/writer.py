@@ -210,6 +210,7 @@ class Writer:
         if not self._is_open:
             return
         self._is_open = False
+        self._fault = None  # its traceback leads back here: no cycle shall keep the file open
         self._take_room(0)
         segment, start = self._segment, self._start
         if self._position - start < CUT_BEYOND_BYTES:

@@ -1,0 +1,225 @@
+"""Disks that are full, disks that fail, processes that are killed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+import xxhash
+
+from router.domain.errors import SpoolFailed, SpoolFull
+from router.domain.instance import Instance
+from router.spool.log import LocalSpool
+from router.spool.writer import Writer
+from tests.spool.helpers import (
+    PART10_HEADER,
+    Outcome,
+    a_spool,
+    data_set,
+    number_of,
+    recovered,
+    seal,
+    segments,
+    store,
+)
+from tests.spool.storing_child import size_of
+
+CHILD = [sys.executable, "-m", "tests.spool.storing_child"]
+
+
+def numbers_on_disk(directory: Path) -> set[int]:
+    """What a new run recovers, having the bytes that it was sent."""
+    instances = anyio.run(recovered, directory)
+    for instance in instances:
+        number = number_of(instance)
+        expected = xxhash.xxh3_64_hexdigest(data_set(number, size_of(number)))
+        assert instance.checksum == expected
+    return {number_of(instance) for instance in instances}
+
+
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """The kernel cuts writes beyond this size short, then refuses them: as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def small_file_system(directory: Path, size: str) -> Iterator[Path]:
+    """A file system of its own, where the tests may mount one."""
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount a tmpfs")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+@contextmanager
+def flushes_held_back(spool: LocalSpool) -> Iterator[None]:
+    """The spool's only flushing thread is busy meanwhile."""
+    may_go_on = threading.Event()
+    spool._pool.submit(may_go_on.wait, lambda _: None)
+    try:
+        yield
+    finally:
+        may_go_on.set()
+
+
+def break_disk_under(writer: Writer) -> None:
+    """The writer's descriptor leads to a device that can be written, but not flushed."""
+    device = os.open(os.devnull, os.O_RDWR)
+    os.dup2(device, writer._segment.file.descriptor)
+    os.close(device)
+
+
+async def seal_with_broken_flush(spool: LocalSpool, number: int) -> Outcome:
+    """Everything is written, then the flush fails."""
+    with flushes_held_back(spool):
+        writer = spool.create(PART10_HEADER)
+        writer.write([memoryview(data_set(number))])
+        outcome = seal(writer, number)
+        break_disk_under(writer)
+    return outcome
+
+
+def write_all(writer: Writer, pieces: list[memoryview]) -> None:
+    for piece in pieces:
+        writer.write([piece])
+
+
+async def store_until_full(spool: LocalSpool, stored: list[Instance]) -> None:
+    """Store instances of 100 kB, numbered from 0, until one is refused."""
+    for number in range(1000):
+        stored.append(await store(spool, number, data_set(number, 100_000)))
+
+
+@pytest.mark.parametrize("count", [1, 7])
+async def test_a_write_to_a_full_disk_refuses_the_instance_only(tmp_path: Path, count: int) -> None:
+    pieces = [memoryview(bytes(100_000 // count))] * count
+    async with a_spool(tmp_path) as spool:
+        await store(spool, 1)
+        used = spool.used_bytes
+        writer = spool.create(PART10_HEADER)
+        with files_end_at(50_000), pytest.raises(SpoolFull, match="free space"):
+            write_all(writer, pieces)
+        writer.discard()
+
+        assert spool.used_bytes == used
+        await store(spool, 2)
+    assert [number_of(instance) for instance in await recovered(tmp_path)] == [1, 2]
+
+
+async def test_a_full_disk_at_the_last_moment_refuses_the_instance_only(tmp_path: Path) -> None:
+    async with a_spool(tmp_path) as spool:
+        await store(spool, 1)
+        writer = spool.create(PART10_HEADER)
+        writer.write([memoryview(data_set(2))])
+        with files_end_at(segments(tmp_path)[0].stat().st_size), pytest.raises(SpoolFull):
+            await seal(writer, 2).instance()
+
+        await store(spool, 3)
+    assert [number_of(instance) for instance in await recovered(tmp_path)] == [1, 3]
+
+
+async def test_seal_after_a_failed_write_refuses_and_gives_the_place_back(tmp_path: Path) -> None:
+    async with a_spool(tmp_path, max_open_segments=1) as spool:
+        writer = spool.create(PART10_HEADER)
+        with files_end_at(50_000), pytest.raises(SpoolFull):
+            writer.write([memoryview(bytes(100_000))])
+        with pytest.raises(SpoolFull):
+            await seal(writer).instance()
+
+        await store(spool, 2)
+
+
+async def test_a_full_disk_does_not_hurt_what_was_acknowledged(tmp_path: Path) -> None:
+    with small_file_system(tmp_path / "disk", "4m") as disk:
+        async with a_spool(disk / "spool") as spool:
+            stored: list[Instance] = []
+            with pytest.raises(SpoolFull):
+                await store_until_full(spool, stored)
+            await spool.reclaim([stored[0].ref])
+            stored.append(await store(spool, 99, data_set(99, 50_000)))
+
+        assert len(stored) > 30
+        assert await recovered(disk / "spool") == stored[1:]
+
+
+async def test_a_disk_that_refuses_a_new_segment_refuses_the_instance(tmp_path: Path) -> None:
+    async with a_spool(tmp_path / "spool") as spool:
+        shutil.rmtree(tmp_path / "spool")
+        with pytest.raises(SpoolFailed, match="spool"):
+            spool.create(PART10_HEADER)
+
+
+async def test_a_failed_flush_is_not_acknowledged(tmp_path: Path) -> None:
+    async with a_spool(tmp_path, sync_threads=1) as spool:
+        with pytest.raises(SpoolFailed, match="check it"):
+            await (await seal_with_broken_flush(spool, 1)).instance()
+
+
+async def test_after_a_failed_flush_the_segment_gets_no_more_records(tmp_path: Path) -> None:
+    async with a_spool(tmp_path, sync_threads=1) as spool:
+        before = await store(spool, 1)
+        used = spool.used_bytes
+        outcome = await seal_with_broken_flush(spool, 2)
+        with pytest.raises(SpoolFailed):
+            await outcome.instance()
+
+        assert spool.open_segments == 0
+        assert spool.used_bytes == used
+        after = await store(spool, 3)
+        assert after.ref.segment != before.ref.segment
+    numbers = [number_of(instance) for instance in await recovered(tmp_path)]
+    assert numbers[0] == 1
+    assert numbers[-1] == 3
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace to make fdatasync fail")
+def test_what_a_failing_disk_did_not_acknowledge_is_not_recovered(tmp_path: Path) -> None:
+    inject = "inject=fdatasync:error=EIO:when=5..7"
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, *CHILD, str(tmp_path)]
+    child = subprocess.run([*command, "1", "40"], capture_output=True, text=True, timeout=60)
+    if child.returncode:
+        pytest.skip("strace may not trace here")
+    answers = [line.split() for line in child.stdout.splitlines()]
+    stored = {int(number) for word, number in answers if word == "stored"}
+    refused = {int(number) for word, number in answers if word == "refused"}
+
+    assert refused
+    assert stored | refused == set(range(40))
+    assert numbers_on_disk(tmp_path) == stored
+
+
+@pytest.mark.parametrize("associations", [1, 2, 5])
+@pytest.mark.parametrize("after", [3, 50, 120])
+def test_kill_9_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, associations: int, after: int
+) -> None:
+    child = subprocess.Popen(
+        [*CHILD, str(tmp_path), str(associations), "100000"], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    acknowledged = {int(child.stdout.readline().split()[1]) for _ in range(after)}
+    child.kill()
+    rest, _ = child.communicate(timeout=30)
+    acknowledged |= {int(line.split()[1]) for line in rest.splitlines()}
+
+    assert len(acknowledged) >= after
+    assert acknowledged <= numbers_on_disk(tmp_path)
