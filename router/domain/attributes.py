@@ -4,6 +4,7 @@
 ``Modality``, ``MODALITY``                 a DICOM keyword; underscores and case do not count
 ``(0008,0060)``                            a tag
 ``(0009,"GEMS_IDEN_01",02)``               a private element: group, creator, low byte of element
+``(0009,xx02,"GEMS_IDEN_01")``             the same, as conformance statements print it
 ``RequestAttributesSequence[0].X``         an element of the first item of a sequence
 ``RequestAttributesSequence.X``            the same in any item
 ``SourceAETitle``, ``CalledAETitle``,
@@ -18,8 +19,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 
-from pydicom._dicom_dict import DicomDictionary
-from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag, private_dictionary_VR
 
 from router.domain.errors import InvalidCriteria
 
@@ -31,14 +31,22 @@ PSEUDO = {
 }
 """Attributes of the association, with the VR that they compare as."""
 
-_TAG = re.compile(r"\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)")
-_PRIVATE = re.compile(r'\(([0-9A-Fa-f]{4}),\s*"([^"\\]{1,64})"\s*,\s*([0-9A-Fa-f]{2})\)')
+_TAG = re.compile(r"\(([0-9A-Fa-f]{4}),\s*([0-9A-Fa-f]{4})\)")
+_CREATOR = r'"(?P<creator>[^"\\|]{1,64})"'
+_PRIVATE = tuple(
+    re.compile(rf"\((?P<group>[0-9A-Fa-f]{{4}}),\s*{rest}\)")
+    for rest in (
+        rf"{_CREATOR}\s*,\s*(?P<low>[0-9A-Fa-f]{{2}})",
+        rf"[Xx]{{2}}(?P<low>[0-9A-Fa-f]{{2}})\s*,\s*{_CREATOR}",
+    )
+)
 _STEP = re.compile(
-    r"""\s*(?P<name>\([^)]*\)|[A-Za-z_][A-Za-z0-9_]*)\s*
+    r"""\s*(?P<name>\((?:[^")]|"[^"]*")*\)|[A-Za-z_][A-Za-z0-9_]*)\s*
         (?:\[(?P<item>[0-9]{1,4}|\*)\])?\s*(?P<more>\.|$)""",
     re.VERBOSE,
 )
 MAX_STEPS = 8
+_LAST_GROUP_OUTSIDE = 0x0002  # command set (PS3.7 annex E) and File Meta Information (PS3.10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +85,7 @@ def parse_attribute(text: str) -> Attribute:
         return Attribute(pseudo, (), PSEUDO[pseudo])
     steps: list[Step] = []
     names: list[str] = []
-    vr = ""
-    position = 0
+    vr, position = "", 0
     while position < len(text) or not steps:
         match = _STEP.match(text, position)
         if match is None or len(steps) == MAX_STEPS:
@@ -105,34 +112,49 @@ def _index(item: int | None) -> str:
 
 
 def _parse_step(name: str, item: str | None) -> tuple[str, Step, str]:
+    """The canonical name, the step, and the VR of one part of a path."""
     index = None if item in (None, "*") else int(item or 0)
-    if private := _PRIVATE.fullmatch(name):
-        group, creator, low = int(private[1], 16), private[2].strip(), int(private[3], 16)
-        if group % 2 == 0:
-            raise InvalidCriteria(f"{name}: a private element has an odd group")
-        canonical = f'({group:04X},"{creator}",{low:02X})'
-        return canonical, Step(group, low, creator, index), ""
+    for pattern in _PRIVATE:
+        if private := pattern.fullmatch(name):
+            return _private_step(private, index)
     if tag := _TAG.fullmatch(name):
-        group, element = int(tag[1], 16), int(tag[2], 16)
-        keyword = keyword_for_tag((group << 16) | element)
-        return (
-            keyword or f"({group:04X},{element:04X})",
-            Step(group, element, None, index),
-            _vr(group, element),
-        )
-    if name.startswith("("):
+        number = int(tag[1] + tag[2], 16)
+        keyword = keyword_for_tag(number)
+        # One keyword names a whole range of repeating groups (60xx); a tag is one of them.
+        if keyword_dict.get(keyword) != number:
+            keyword = f"({number >> 16:04X},{number & 0xFFFF:04X})"
+    elif name.startswith("("):
         raise InvalidCriteria(
             f'{name} is not a tag: expected (0008,0060), or (0009,"CREATOR",02) for private ones'
         )
-    keyword, tag_number = _by_keyword(name)
-    group, element = tag_number >> 16, tag_number & 0xFFFF
-    return keyword, Step(group, element, None, index), _vr(group, element)
+    else:
+        keyword, number = _by_keyword(name)
+    group, element = number >> 16, number & 0xFFFF
+    if group <= _LAST_GROUP_OUTSIDE:
+        raise InvalidCriteria(f"{name} is an element of a header and never stands in a data set")
+    return keyword, Step(group, element, None, index), _vr(number)
+
+
+def _private_step(match: re.Match[str], item: int | None) -> tuple[str, Step, str]:
+    group, low = int(match["group"], 16), int(match["low"], 16)
+    creator = match["creator"].strip()
+    if group % 2 == 0 or not creator:
+        raise InvalidCriteria(f"{match[0]}: a private element has an odd group and a creator")
+    name = f'({group:04X},"{creator}",{low:02X})'
+    return name, Step(group, low, creator, item), _private_vr(group, low, creator)
 
 
 @cache
-def _vr(group: int, element: int) -> str:
+def _vr(tag: int) -> str:
     try:
-        return dictionary_VR((group << 16) | element)[:2]
+        return dictionary_VR(tag)[:2]  # "US or SS": the first
+    except KeyError:
+        return ""
+
+
+def _private_vr(group: int, low: int, creator: str) -> str:
+    try:
+        return private_dictionary_VR((group << 16) | 0x1000 | low, creator)[:2]
     except KeyError:
         return ""
 
@@ -141,10 +163,12 @@ def _normalise(name: str) -> str:
     return name.replace("_", "").casefold()
 
 
-_PSEUDO_BY_NORM = {_normalise(name): name for name in PSEUDO}
+_PSEUDO_BY_NORM = {_normalise(name): name for name in PSEUDO} | {"(0002,0010)": "TransferSyntaxUID"}
 
-_BY_NORM: dict[str, tuple[str, int]] = {
-    _normalise(entry[4]): (entry[4], tag) for tag, entry in DicomDictionary.items() if entry[4]
+_BY_NORM = {
+    _normalise(keyword): (keyword, tag)
+    for keyword, tag in keyword_dict.items()
+    if keyword  # retired elements without one share the empty keyword
 }
 
 

@@ -3,12 +3,12 @@ r"""Routing criteria: how they are written, in text and in JSON or YAML.
 Text is ``ATTRIBUTE|OPERATOR|VALUE``, as writers know it. ``IN``, ``NOT_IN`` and ``BETWEEN`` take a
 list with commas, ``IS_NULL`` and ``NOT_NULL`` nothing. Pipes may be escaped as a shell or a compose
 file leaves them (``MODALITY\|NOT_IN\|CR,DX``): only the first two pipes divide, escaped or not. In
-the value ``\,`` is a comma, ``\|`` a pipe, ``\\`` a backslash; the pattern of ``MATCHES`` is
-taken as it stands.
+the value ``\,`` is a comma, ``\|`` a pipe, ``\\`` a backslash. ``MATCHES`` takes an RE2 pattern as
+it stands, and finds it anywhere in a value: ``^`` and ``$`` tie it to the ends.
 
 JSON and YAML say the same as ``{"routableAttribute", "operator", "value"}`` (``attribute`` will do
-as well), and compose with ``{"all": [...]}``, ``{"any": [...]}``, ``{"not": ...}``. A list is
-``all``.
+as well), where the value is text as above, a number, or a list of values that are taken as they
+stand; and compose with ``{"all": [...]}``, ``{"any": [...]}``, ``{"not": ...}``. A list is ``all``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import re2
 
 from router.domain.attributes import Attribute, parse_attribute
 from router.domain.errors import InvalidCriteria
 from router.domain.expression import (
-    ORDERINGS,
+    TYPED,
     AllOf,
     AnyOf,
     Criterion,
@@ -49,6 +50,7 @@ _ESCAPE = re.compile(r"\\([\\,|])")
 _NO_OPERAND = frozenset({Operator.IS_NULL, Operator.NOT_NULL})
 _LISTS = frozenset({Operator.IN, Operator.NOT_IN, Operator.BETWEEN})
 _COMPOSITIONS = ("all", "any", "not")
+_KEYS = frozenset({"routableAttribute", "attribute", "operator", "value"})
 
 
 def parse_criteria(value: object) -> Expression:
@@ -83,8 +85,10 @@ def _parse(value: object, path: str, depth: int) -> Expression:
     )
 
 
-def _at(path: str) -> str:
-    return f"{path}: " if path else ""
+def _at(path: str, key: str = "") -> str:
+    """Where an error is: the path of the part, and the key in it."""
+    place = f"{path}.{key}" if path and key else path or key
+    return f"{place}: " if place else ""
 
 
 def _parse_mapping(value: Mapping[object, object], path: str, depth: int) -> Expression:
@@ -112,32 +116,39 @@ def _composed(
 
 
 def _parse_fields(value: Mapping[object, object], path: str) -> Expression:
-    fields = dict(value)
-    attribute = fields.pop("routableAttribute", fields.pop("attribute", None))
-    operator = fields.pop("operator", None)
-    operands = fields.pop("value", None)
-    if fields:
-        unknown = next(iter(fields))
+    unknown = [key for key in value if key not in _KEYS]
+    if unknown:
         raise InvalidCriteria(
-            f"{_at(path)}unknown key {unknown!r}; expected routableAttribute, operator and value, "
-            "or all, any, not"
+            f"{_at(path)}unknown key {unknown[0]!r}; expected routableAttribute, operator and "
+            "value, or all, any, not"
         )
-    for name, given in (("routableAttribute", attribute), ("operator", operator)):
-        if not isinstance(given, str) or not given.strip():
-            raise InvalidCriteria(f"{path}.{name}: is missing" if path else f"{name}: is missing")
-    return _build(str(attribute), str(operator), _operands_of(operands, path), path)
+    if "attribute" in value and "routableAttribute" in value:
+        raise InvalidCriteria(f"{_at(path)}attribute and routableAttribute are the same; give one")
+    key = "attribute" if "attribute" in value else "routableAttribute"
+    attribute = _text_of(value, key, path)
+    operator = _operator(_text_of(value, "operator", path), path)
+    return _build(attribute, operator, _operands_of(value.get("value"), operator, path), path)
 
 
-def _operands_of(value: object, path: str) -> tuple[str, ...]:
+def _text_of(value: Mapping[object, object], key: str, path: str) -> str:
+    text = value.get(key)
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidCriteria(f"{_at(path, key)}is missing, or not text")
+    return text
+
+
+def _operands_of(value: object, operator: Operator, path: str) -> tuple[str, ...]:
     if value is None:
         return ()
     if isinstance(value, str):
-        return (value,)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (str(value),)
-    if isinstance(value, Sequence) and all(isinstance(one, str | int | float) for one in value):
-        return tuple(str(one) for one in value)
-    raise InvalidCriteria(f"{_at(path)}value: expected text or a list of texts")
+        return _operands_in(value.strip(), operator, path)
+    listed = value if isinstance(value, Sequence) and not isinstance(value, bytes) else [value]
+    if not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in listed):
+        raise InvalidCriteria(
+            f"{_at(path, 'value')}expected text, a number, or a list of them; "
+            "what YAML takes for something else needs quotes"
+        )
+    return tuple(str(one).strip() for one in listed)
 
 
 def _parse_text(text: str, path: str) -> Expression:
@@ -148,29 +159,27 @@ def _parse_text(text: str, path: str) -> Expression:
         )
     attribute, name, *rest = pieces
     operator = _operator(name, path)
+    operands = _operands_in(rest[0], operator, path) if rest else ()
+    return _build(attribute, operator, operands, path)
+
+
+def _operands_in(text: str, operator: Operator, path: str) -> tuple[str, ...]:
+    """The operands that a text holds, which has no space around it."""
+    if not text:
+        return ()
     if operator is Operator.MATCHES:
-        return _build(attribute, name, tuple(rest), path)
-    operands = _split(rest[0]) if rest and rest[0] else ()
-    if operator not in _LISTS and len(operands) > 1:
-        operands = (_unescape(rest[0]),)  # a comma is nothing special here
-    return _build(attribute, name, operands, path)
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(_unescape(match[1]).strip() for match in _items(text))
-
-
-def _items(text: str) -> list[re.Match[str]]:
-    matches = []
-    position = 0
-    while True:
+        return (text,)
+    if operator not in _LISTS:
+        return (_unescape(text),)  # a comma is nothing special here
+    items = []
+    position, more = 0, True
+    while more:
         match = _ITEM.match(text, position)
         if match is None:
-            raise InvalidCriteria(f"{text!r} ends with a lonely backslash")
-        matches.append(match)
-        if not match[2]:
-            return matches
-        position = match.end()
+            raise InvalidCriteria(f"{_at(path, 'value')}{text!r} ends with a lonely backslash")
+        items.append(_unescape(match[1]).strip())
+        position, more = match.end(), bool(match[2])
+    return tuple(items)
 
 
 def _unescape(text: str) -> str:
@@ -183,17 +192,21 @@ def _operator(name: str, path: str) -> Operator:
     except ValueError:
         close = get_close_matches(name.strip().upper(), list(Operator), n=1)
         hint = f"did you mean {close[0]}?" if close else f"one of {', '.join(Operator)}"
-        raise InvalidCriteria(f"{_at(path)}operator: {name!r} is unknown; {hint}") from None
+        raise InvalidCriteria(f"{_at(path, 'operator')}{name!r} is unknown; {hint}") from None
 
 
-def _build(attribute_text: str, name: str, operands: tuple[str, ...], path: str) -> Criterion:
-    operator = _operator(name, path)
+def _build(
+    attribute_text: str, operator: Operator, operands: tuple[str, ...], path: str
+) -> Criterion:
     try:
         attribute = parse_attribute(attribute_text)
+    except InvalidCriteria as error:
+        raise InvalidCriteria(f"{_at(path)}{error}") from None
+    try:
         _check_operands(attribute, operator, operands)
         search = _compile_pattern(operands[0]) if operator is Operator.MATCHES else None
     except InvalidCriteria as error:
-        raise InvalidCriteria(f"{_at(path)}{error}") from None
+        raise InvalidCriteria(f"{_at(path, 'value' if path else '')}{error}") from None
     return Criterion(
         attribute, operator, operands, compile_test(attribute, operator, operands, search)
     )
@@ -204,16 +217,28 @@ def _check_operands(attribute: Attribute, operator: Operator, operands: tuple[st
         if operands:
             raise InvalidCriteria(f"{operator} takes no value")
         return
-    if not operands or not all(operands):
+    if not operands:
         raise InvalidCriteria(f"{operator} needs a value; to ask for none, use IS_NULL")
+    if not all(operands):
+        raise InvalidCriteria(
+            f"{operator}: one of the values is empty; to ask for none, use IS_NULL"
+        )
     if operator is Operator.BETWEEN and len(operands) != 2:
         raise InvalidCriteria(f"BETWEEN needs two values, low,high; got {len(operands)}")
     if operator not in _LISTS and len(operands) > 1:
         raise InvalidCriteria(f"{operator} takes one value, not {len(operands)}; use IN for a list")
-    if operator in ORDERINGS:
-        bounds = [operand(kind_of(attribute.vr), text) for text in operands]
-        if len(bounds) == 2 and bounds[0] > bounds[1]:  # type: ignore[operator]
-            raise InvalidCriteria(f"BETWEEN {operands[0]},{operands[1]}: the first is the larger")
+    if operator in TYPED:
+        _check_typed(attribute, operator, operands)
+
+
+def _check_typed(attribute: Attribute, operator: Operator, operands: tuple[str, ...]) -> None:
+    kind = kind_of(attribute.vr)
+    try:
+        typed: list[Any] = [operand(kind, text) for text in operands]
+    except InvalidCriteria as error:
+        raise InvalidCriteria(f"{attribute.name}: {error}") from None
+    if operator is Operator.BETWEEN and typed[0] > typed[1]:
+        raise InvalidCriteria(f"BETWEEN {operands[0]},{operands[1]}: the first is the larger")
 
 
 def _compile_pattern(pattern: str) -> Test:
@@ -227,6 +252,6 @@ def _compile_pattern(pattern: str) -> Test:
         raise InvalidCriteria(f"MATCHES: {pattern!r} is not an RE2 pattern: {reason}") from None
 
     def search(values: Values) -> bool:
-        return any(compiled.search(value) is not None for value in values)
+        return any(compiled.search(value) is not None for value in values if value)
 
     return search

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from router.domain.errors import StateConflict
 from router.domain.instance import SpoolRef
 
 
@@ -22,6 +23,44 @@ class DeliveryState(StrEnum):
     def is_terminal(self) -> bool:
         """No attempt will follow unless a person asks for one."""
         return self in (DeliveryState.DELIVERED, DeliveryState.DEAD)
+
+
+class DeliveryEvent(StrEnum):
+    """What happens to a delivery."""
+
+    BEGIN = "begin"  # an attempt
+    INTERRUPT = "interrupt"  # the router stopped during an attempt
+    POSTPONE = "postpone"  # to a later attempt: after a temporary failure, or nobody is there
+    DELIVER = "deliver"  # every instance is stored at the candidate
+    GIVE_UP = "give up"  # nothing more can be sent, or should be
+    REVIVE = "revive"  # a person asks for another attempt
+
+
+DELIVERY_TRANSITIONS = {
+    (DeliveryState.PENDING, DeliveryEvent.BEGIN): DeliveryState.ACTIVE,
+    (DeliveryState.PENDING, DeliveryEvent.POSTPONE): DeliveryState.RETRYING,
+    (DeliveryState.PENDING, DeliveryEvent.GIVE_UP): DeliveryState.DEAD,
+    (DeliveryState.ACTIVE, DeliveryEvent.INTERRUPT): DeliveryState.PENDING,
+    (DeliveryState.ACTIVE, DeliveryEvent.POSTPONE): DeliveryState.RETRYING,
+    (DeliveryState.ACTIVE, DeliveryEvent.DELIVER): DeliveryState.DELIVERED,
+    (DeliveryState.ACTIVE, DeliveryEvent.GIVE_UP): DeliveryState.DEAD,
+    (DeliveryState.RETRYING, DeliveryEvent.BEGIN): DeliveryState.ACTIVE,
+    (DeliveryState.RETRYING, DeliveryEvent.POSTPONE): DeliveryState.RETRYING,
+    (DeliveryState.RETRYING, DeliveryEvent.GIVE_UP): DeliveryState.DEAD,
+    (DeliveryState.DEAD, DeliveryEvent.REVIVE): DeliveryState.PENDING,
+}
+"""The whole life of a delivery: a pair that is not here cannot happen."""
+
+
+def next_delivery_state(state: DeliveryState, event: DeliveryEvent) -> DeliveryState:
+    """The state after an event; raises ``StateConflict`` where the event cannot happen."""
+    following = DELIVERY_TRANSITIONS.get((state, event))
+    if following is None:
+        allowed = [known for known, what in DELIVERY_TRANSITIONS if what is event]
+        raise StateConflict(
+            f"cannot {event} a delivery that is {state}; it would have to be {' or '.join(allowed)}"
+        )
+    return following
 
 
 class ItemState(StrEnum):

@@ -6,12 +6,13 @@ keeps, ``explain`` prints and the API shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from router.domain.attributes import Attribute
 from router.domain.candidate import Candidate, CandidateState, Level
-from router.domain.expression import Expression, attributes_of, explain
+from router.domain.expression import Expression, attributes_of, deciding, explain
 from router.domain.instance import Facts
 
 Member = tuple[int, Facts, str]
@@ -43,6 +44,28 @@ class Decision:
     def chosen(self) -> tuple[Choice, ...]:
         """The candidates that shall get something."""
         return tuple(choice for choice in self.choices if choice.matched)
+
+    @property
+    def explanation(self) -> str:
+        """For a person: one line per candidate, with the reason."""
+        return "\n".join(
+            f"{choice.ae_title} {'gets it' if choice.matched else 'does not'}: {choice.reason}"
+            for choice in self.choices
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, of which :meth:`from_json` makes the same decision again."""
+        return {"choices": [asdict(choice) for choice in self.choices]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Decision:
+        """The decision that :meth:`as_json` put into plain values, maybe by way of JSON text."""
+        return cls(tuple(_choice_of(choice) for choice in value["choices"]))
+
+
+def _choice_of(value: Mapping[str, Any]) -> Choice:
+    ids = value["instance_ids"]
+    return Choice(**{**value, "instance_ids": None if ids is None else tuple(ids)})
 
 
 def study_facts(instances: Iterable[Facts]) -> Facts:
@@ -97,7 +120,7 @@ def _judge(candidate: Candidate, facts: Facts) -> tuple[bool, str]:
         return False, reason
     for expression in candidate.discard:
         if expression.matches(facts):
-            refusal = explain(expression, facts).explanation
+            refusal = explain(deciding(expression, facts), facts).explanation
             return False, f"{reason}; but its discard filter: {refusal}"
     return True, reason
 
@@ -105,7 +128,7 @@ def _judge(candidate: Candidate, facts: Facts) -> tuple[bool, str]:
 def _criteria(criteria: Expression | None, facts: Facts) -> tuple[bool, str]:
     if criteria is None:
         return True, "no criteria: it receives every study"
-    verdict = explain(criteria, facts)
+    verdict = explain(deciding(criteria, facts), facts)
     return verdict.matched, verdict.explanation
 
 

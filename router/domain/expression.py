@@ -2,8 +2,12 @@
 
 An attribute of a study is the *set* of values that its instances carry; of an instance, the set of
 its own. ``EQUAL`` asks whether the value is in the set, ``IN`` whether the sets meet, and every
-``NOT_`` is the exact negation. Text is compared exactly, without padding: DICOM's codes are upper
-case, and so must the operand be.
+``NOT_`` is the exact negation. All others ask whether any value will do; an attribute that is
+absent or empty has none.
+
+Values compare as their VR says: ``007`` equals ``7`` in an IS, not in an LO. Text is compared
+exactly, without padding (facts carry none): DICOM's codes are upper case, and so must the operand
+be. A value that is not what its VR says compares with nothing, and the explanation counts it.
 """
 
 from __future__ import annotations
@@ -11,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache, partial
+from operator import gt, lt
 from typing import Any
 
 from router.domain.attributes import Attribute
 from router.domain.instance import Facts
-from router.domain.values import Comparable, comparable, kind_of
+from router.domain.values import ValueKind, comparable, kind_of
 
 SHOWN_VALUES = 8
 
@@ -43,6 +49,8 @@ NEGATIONS = {
     Operator.NOT_NULL: Operator.IS_NULL,
 }
 ORDERINGS = frozenset({Operator.GREATER_THAN, Operator.LESS_THAN, Operator.BETWEEN})
+TYPED = ORDERINGS | {Operator.EQUAL, Operator.NOT_EQUAL, Operator.IN, Operator.NOT_IN}
+"""Operators that compare as the VR says; the others look at values as text."""
 
 Values = Collection[str]
 Test = Callable[[Values], bool]
@@ -56,7 +64,7 @@ class Criterion:
     operator: Operator
     operands: tuple[str, ...]
     test: Test = field(compare=False, repr=False)
-    """The operator with its operands, compiled; gets the non-empty values."""
+    """The operator with its operands, compiled; gets the values, and ignores empty ones."""
 
     def __str__(self) -> str:
         parts = [self.attribute.name, self.operator.value]
@@ -68,7 +76,7 @@ class Criterion:
 
     def matches(self, facts: Facts) -> bool:
         """Whether the facts match."""
-        return self.test([value for value in facts.get(self.attribute.name, ()) if value])
+        return self.test(facts.get(self.attribute.name, ()))
 
 
 def _escaped(operand: str) -> str:
@@ -139,7 +147,7 @@ def compile_test(
     if operator in ORDERINGS:
         return _ordering(attribute, operator, operands)
     if operator is Operator.IS_NULL:
-        return lambda values: not values
+        return lambda values: not any(values)
     if operator is Operator.CONTAINS:
         return lambda values: any(operands[0] in value for value in values)
     if operator is Operator.STARTS_WITH:
@@ -147,24 +155,35 @@ def compile_test(
     if operator is Operator.MATCHES:
         assert search is not None
         return search
-    wanted = frozenset(operands)  # EQUAL is IN with one operand
-    return lambda values: not wanted.isdisjoint(values)
+    return _membership(attribute, operands)  # EQUAL is IN with one operand
+
+
+def _membership(attribute: Attribute, operands: tuple[str, ...]) -> Test:
+    kind = kind_of(attribute.vr)
+    if kind is ValueKind.TEXT:
+        texts = frozenset(operands)
+        return lambda values: not texts.isdisjoint(values)
+    wanted = frozenset(comparable(kind, operand) for operand in operands)
+    return lambda values: any(comparable(kind, value) in wanted for value in values)
 
 
 def _ordering(attribute: Attribute, operator: Operator, operands: tuple[str, ...]) -> Test:
     kind = kind_of(attribute.vr)
     bounds: list[Any] = [comparable(kind, operand) for operand in operands]
+    if operator is Operator.GREATER_THAN:
+        return _any_value(kind, partial(lt, bounds[0]))
+    if operator is Operator.LESS_THAN:
+        return _any_value(kind, partial(gt, bounds[0]))
+    low, high = bounds
+    return _any_value(kind, lambda value: low <= value <= high)
 
-    def compare(value: Comparable | None) -> bool:
-        if value is None:
-            return False
-        if operator is Operator.GREATER_THAN:
-            return bool(value > bounds[0])
-        if operator is Operator.LESS_THAN:
-            return bool(value < bounds[0])
-        return bool(bounds[0] <= value <= bounds[1])
 
-    return lambda values: any(compare(comparable(kind, value)) for value in values)
+def _any_value(kind: ValueKind, holds: Callable[[Any], bool]) -> Test:
+    def test(value: str) -> bool:
+        typed = comparable(kind, value) if value else None
+        return typed is not None and holds(typed)
+
+    return lambda values: any(test(value) for value in values)
 
 
 def attributes_of(expression: Expression) -> frozenset[Attribute]:
@@ -178,12 +197,30 @@ def attributes_of(expression: Expression) -> frozenset[Attribute]:
             return frozenset().union(*map(attributes_of, parts))
 
 
+def deciding(expression: Expression, facts: Facts) -> Expression:
+    """The part that settles the result by itself, such as the first of ``all`` that does not match.
+
+    The whole expression where all of its parts are needed. Whether the facts match it is whether
+    they match the expression.
+    """
+    match expression:
+        case AllOf(parts):
+            settles = False
+        case AnyOf(parts):
+            settles = True
+        case _:
+            return expression
+    for part in parts:
+        if part.matches(facts) is settles:
+            return deciding(part, facts)
+    return expression
+
+
 def explain(expression: Expression, facts: Facts) -> Verdict:
-    """Evaluate with reasons, such as ``Modality is {CT, SR}; IN CR,DX: no``."""
+    """Evaluate every part with reasons, such as ``Modality is {CT, SR}; IN CR,DX: no``."""
     match expression:
         case Criterion():
-            matched = expression.matches(facts)
-            return Verdict(matched, f"{_question(expression, facts)}: {_yes(matched)}")
+            return _explain_criterion(expression, facts)
         case Not(part):
             inner = explain(part, facts)
             matched = not inner.matched
@@ -200,12 +237,33 @@ def _composed(join: Callable[[list[bool]], bool], word: str, parts: tuple[Verdic
     return Verdict(matched, f"{text}: {_yes(matched)}", parts)
 
 
-def _question(criterion: Criterion, facts: Facts) -> str:
-    values = sorted({value for value in facts.get(criterion.attribute.name, ()) if value})
-    shown = ", ".join(values[:SHOWN_VALUES]) + (", ..." if len(values) > SHOWN_VALUES else "")
-    has = f"is {{{shown}}}" if values else "has no value"
+def _explain_criterion(criterion: Criterion, facts: Facts) -> Verdict:
+    values = tuple(facts.get(criterion.attribute.name, ()))
+    matched = criterion.test(values)
     operands = " " + ",".join(criterion.operands) if criterion.operands else ""
-    return f"{criterion.attribute.name} {has}; {criterion.operator}{operands}"
+    return Verdict(
+        matched,
+        f"{criterion.attribute.name} {_shown(values)}; {criterion.operator.value}{operands}: "
+        f"{_yes(matched)}{_incomparable(criterion, values)}",
+    )
+
+
+@lru_cache(maxsize=1024)
+def _shown(values: tuple[str, ...]) -> str:
+    """Cached: in one determination, many criteria look at the same few values."""
+    present = sorted({value for value in values if value})
+    more = ", ..." if len(present) > SHOWN_VALUES else ""
+    return f"is {{{', '.join(present[:SHOWN_VALUES])}{more}}}" if present else "has no value"
+
+
+def _incomparable(criterion: Criterion, values: tuple[str, ...]) -> str:
+    """How many values could not be compared, not which: they may name a person."""
+    kind = kind_of(criterion.attribute.vr)
+    if kind is ValueKind.TEXT or criterion.operator not in TYPED:
+        return ""
+    present = {value for value in values if value}
+    bad = sum(comparable(kind, value) is None for value in present)
+    return f" ({bad} of {len(present)} values not {kind})" if bad else ""
 
 
 def _yes(matched: bool) -> str:

@@ -1,4 +1,4 @@
-"""Pauses between attempts: exponential, capped, with full jitter; pure but for the given draw."""
+"""Pauses between attempts: exponential, capped, with jitter; pure but for the given draw."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RetryPolicy:
     def delay_s(self, attempts: int) -> float:
         """Pause after so many failed attempts: between half of the step and the whole step.
 
-        The lower half is never drawn, so that a candidate that is down is not hammered.
+        Unlike with full jitter, half is fixed: a candidate that is down is not hammered.
         """
         exponent = min(max(attempts, 1) - 1, 64)
         step = min(self.cap_s, self.first_s * self.factor**exponent)

@@ -20,8 +20,9 @@ def order_key(delivery: Delivery) -> tuple[float, int]:
 
     The key is ``created + PRIORITY_S * priority + AGEING_S * ln(remaining)``: waiting lowers every
     key alike, so only the moments of creation matter. Whoever came long enough before another goes
-    first, whatever its size or priority: nothing starves. At one moment an urgent delivery comes
-    before a normal one of any size, and among equals the smaller remaining work.
+    first, whatever its size or priority: nothing starves. Of two that were created together the
+    urgent one goes before the normal one, however much it has to send (up to 4 PB), and of equal
+    priority the one with the smaller remaining work.
     """
     weight = AGEING_S * math.log(max(1, delivery.remaining_bytes))
     steps = delivery.priority / PRIORITY_STEP

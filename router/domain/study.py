@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from router.domain.errors import StateConflict
+
 
 class RevisionState(StrEnum):
     """The life of a revision."""
@@ -15,6 +17,36 @@ class RevisionState(StrEnum):
     ROUTED = "routed"  # complete, deliveries exist
     SETTLED = "settled"  # every required delivery is delivered
     RECLAIMED = "reclaimed"  # its bytes have left the spool
+
+
+class RevisionEvent(StrEnum):
+    """What happens to a revision."""
+
+    COMPLETE = "complete"  # the policy takes it for complete, or someone says that it is
+    ROUTE = "route"  # a determination chose at least one candidate
+    SETTLE = "settle"  # the last required delivery was delivered
+    RECLAIM = "reclaim"  # its last bytes left the spool
+
+
+REVISION_TRANSITIONS = {
+    (RevisionState.OPEN, RevisionEvent.COMPLETE): RevisionState.UNROUTED,
+    (RevisionState.UNROUTED, RevisionEvent.COMPLETE): RevisionState.UNROUTED,  # said twice
+    (RevisionState.UNROUTED, RevisionEvent.ROUTE): RevisionState.ROUTED,
+    (RevisionState.ROUTED, RevisionEvent.SETTLE): RevisionState.SETTLED,
+    (RevisionState.SETTLED, RevisionEvent.RECLAIM): RevisionState.RECLAIMED,
+}
+"""The whole life of a revision: a pair that is not here cannot happen."""
+
+
+def next_revision_state(state: RevisionState, event: RevisionEvent) -> RevisionState:
+    """The state after an event; raises ``StateConflict`` where the event cannot happen."""
+    following = REVISION_TRANSITIONS.get((state, event))
+    if following is None:
+        allowed = [known for known, what in REVISION_TRANSITIONS if what is event]
+        raise StateConflict(
+            f"cannot {event} a revision that is {state}; it would have to be {' or '.join(allowed)}"
+        )
+    return following
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 from router.domain.errors import InvalidCriteria
 
@@ -37,13 +38,15 @@ _EXAMPLES = {
     ValueKind.AGE: "045Y",
 }
 
-_DATE = re.compile(r"([0-9]{4})[-.]?([0-9]{2})[-.]?([0-9]{2})")
-_TIME = re.compile(r"([0-9]{2}):?([0-9]{2})?:?([0-9]{2})?(?:\.([0-9]{1,6}))?")
-_DATE_TIME = re.compile(r"([0-9]{4,14})(?:\.([0-9]{1,6}))?(?:[+-][0-9]{4})?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+_DATE = re.compile(r"([0-9]{4})([-.]?)([0-9]{2})\2([0-9]{2})")
+_TIME = re.compile(r"([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2})(?:\.([0-9]{1,6}))?)?)?")
+_DATE_TIME = re.compile(r"([0-9]{4,14})(?:(?<=[0-9]{14})\.([0-9]{1,6}))?(?:[+-][0-9]{4})?")
 _AGE = re.compile(r"([0-9]{1,3})([DWMY])")
 _DAYS = {"D": Decimal(1), "W": Decimal(7), "M": Decimal("30.4375"), "Y": Decimal("365.25")}
 
 Comparable = Decimal | str
+"""Of one kind, values are all numbers or all text, so that they order and are equal as such."""
 
 
 def kind_of(vr: str) -> ValueKind:
@@ -53,8 +56,12 @@ def kind_of(vr: str) -> ValueKind:
 
 def comparable(kind: ValueKind, text: str) -> Comparable | None:
     """Something that orders as the value does, or None if the text is not such a value."""
-    if kind is ValueKind.TEXT:
-        return text
+    return text if kind is ValueKind.TEXT else _parse(kind, text)
+
+
+@lru_cache(maxsize=4096)
+def _parse(kind: ValueKind, text: str) -> Decimal | None:
+    """Cached: many criteria look at the same few values."""
     return _PARSERS[kind](text.strip())
 
 
@@ -67,11 +74,7 @@ def operand(kind: ValueKind, text: str) -> Comparable:
 
 
 def _number(text: str) -> Decimal | None:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        return None
-    return value if value.is_finite() else None
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
 def _date(text: str) -> Decimal | None:
@@ -79,7 +82,7 @@ def _date(text: str) -> Decimal | None:
     if match is None:
         return None
     try:
-        return Decimal(date(int(match[1]), int(match[2]), int(match[3])).toordinal())
+        return Decimal(date(int(match[1]), int(match[3]), int(match[4])).toordinal())
     except ValueError:
         return None
 
