@@ -41,7 +41,7 @@ def reclaimable(
             instance.c.reclaimed_at.is_(None),
             ~active,
         )
-        .order_by(revision.c.settled_at, instance.c.id)
+        .order_by(revision.c.settled_at, revision.c.id)
         .limit(limit)
     ).all()
     _give_up_waiting_deliveries(connection, {row.revision_id for row in rows})

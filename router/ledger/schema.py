@@ -124,6 +124,9 @@ segment = Table(
     Column("recorded_through", BigInteger, nullable=False),
 )
 
+IN_QUARANTINE = text("disposition = 'quarantined'")
+"""Part of an index, which serves only queries that say it in the same words, without parameters."""
+
 instance = Table(
     "instance",
     metadata,
@@ -155,8 +158,9 @@ instance = Table(
     Index(
         "ix_instance_quarantined",
         "study_id",
-        sqlite_where=text("disposition = 'quarantined'"),
-        postgresql_where=text("disposition = 'quarantined'"),
+        "id",
+        sqlite_where=IN_QUARANTINE,
+        postgresql_where=IN_QUARANTINE,
     ),
 )
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select
 
 from router.domain.delivery import Delivery, DeliveryState, ItemState
 from router.domain.errors import UnknownStudy
@@ -41,6 +41,7 @@ from router.ledger.rows import (
     refusal_of,
 )
 from router.ledger.schema import (
+    IN_QUARANTINE,
     attempt,
     decision,
     delivery,
@@ -123,7 +124,7 @@ class SqlLedgerViews:
         self, *, limit: int = PAGE, after: int | None = None
     ) -> Page[QuarantineEntry]:
         """See ``ports.LedgerViews.quarantine``."""
-        query = SELECT_INSTANCES.where(instance.c.disposition == Disposition.QUARANTINED)
+        query = SELECT_INSTANCES.where(IN_QUARANTINE)
         return await self._database.read(
             lambda connection: _page(connection, query, instance, limit, after, _quarantine_entry)
         )
@@ -171,11 +172,25 @@ def _studies(
     if patient_id is not None:
         query = query.where(study.c.patient_id == patient_id)
     if state is not None:
-        query = query.where(
-            study.c.id.in_(select(revision.c.study_id).where(revision.c.state == state))
-        )
+        query = query.where(_has_revision(state, limit, after, few=patient_id is not None))
     found = _page(connection, query, study, limit, after, lambda row: row)
     return Page(_summaries(connection, found.items), found.next)
+
+
+def _has_revision(
+    state: RevisionState, limit: int, after: int | None, *, few: bool
+) -> ColumnElement[bool]:
+    """Studies of one page that have a revision in a state.
+
+    Among few studies each is asked; among all, the index names the newest ones in that state.
+    """
+    inside = select(revision.c.study_id).where(revision.c.state == state)
+    if few:
+        return inside.where(revision.c.study_id == study.c.id).exists()
+    if after is not None:
+        inside = inside.where(revision.c.study_id < after)
+    newest = inside.distinct().order_by(revision.c.study_id.desc()).limit(limit + 1)
+    return study.c.id.in_(newest)
 
 
 def _summaries(connection: Connection, rows: Sequence[Row[Any]]) -> list[StudySummary]:
@@ -222,9 +237,7 @@ def _study(connection: Connection, study_instance_uid: str) -> StudyDetail:
         raise UnknownStudy(f"the ledger holds no study {study_instance_uid}")
     (summary,) = _summaries(connection, [row])
     refusals = select(refusal).where(refusal.c.study_instance_uid == study_instance_uid)
-    quarantine = SELECT_INSTANCES.where(
-        instance.c.study_id == row.id, instance.c.disposition == Disposition.QUARANTINED
-    )
+    quarantine = SELECT_INSTANCES.where(instance.c.study_id == row.id, IN_QUARANTINE)
     return StudyDetail(
         summary=summary,
         revisions=tuple(_revisions(connection, row.id)),
@@ -312,21 +325,23 @@ def _undelivered(row: Row[Any]) -> UndeliveredItem:
 
 
 def _counts(connection: Connection) -> Counts:
-    totals = connection.execute(
+    arrived = connection.execute(
         select(
             func.coalesce(func.sum(revision.c.instances), 0).label("instances"),
             func.coalesce(func.sum(revision.c.bytes), 0).label("bytes"),
         )
     ).one()
+    known = connection.execute(
+        select(
+            func.count().label("studies"),
+            func.coalesce(func.sum(study.c.quarantined), 0).label("quarantined"),
+        ).select_from(study)
+    ).one()
     return Counts(
-        studies=connection.execute(select(func.count()).select_from(study)).scalar_one(),
-        instances=int(totals.instances),
-        bytes=int(totals.bytes),
-        quarantined=connection.execute(
-            select(func.count())
-            .select_from(instance)
-            .where(instance.c.disposition == Disposition.QUARANTINED)
-        ).scalar_one(),
+        studies=known.studies,
+        instances=int(arrived.instances),
+        bytes=int(arrived.bytes),
+        quarantined=int(known.quarantined),
         revisions=_tally(connection, revision),
         deliveries=_tally(connection, delivery),
         refusals=_tally(connection, refusal, "disposition"),

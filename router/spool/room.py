@@ -32,7 +32,7 @@ class Room:
         """Bytes that the spool holds, instances that are just arriving included."""
 
     def check(self) -> None:
-        """Raises ``SpoolFull`` when nothing more shall be let in; ``SpoolFailed`` without a disk."""
+        """Nothing if there is room. Raises ``SpoolFull``, or ``SpoolFailed`` if that is unknown."""
         if self._max_bytes is not None and self.used >= self._max_bytes:
             raise SpoolFull(
                 f"the spool at {self._directory} holds {self.used >> 20} MiB, its limit "

@@ -87,7 +87,8 @@ class Writer:
         try:
             self._append(fragments)
         except OSError as error:
-            raise self._failed(error) from error
+            self._fail(error)
+            raise storage_error(error, self._segment.file.path) from error
         if self._position - self._written_back >= WRITE_BACK_BYTES and not self._is_writing_back:
             self._start_write_back()
 
@@ -199,7 +200,8 @@ class Writer:
             segment.write([trailer], self._position)
             segment.write([pack_record_header(header)], self._start)
         except OSError as error:
-            return self._failed(error)
+            self._fail(error)
+            return storage_error(error, segment.file.path)
         return header
 
     def discard(self) -> None:
@@ -210,7 +212,6 @@ class Writer:
         if not self._is_open:
             return
         self._is_open = False
-        self._fault = None  # its traceback leads back here: no cycle shall keep the file open
         self._take_room(0)
         segment, start = self._segment, self._start
         if self._position - start < CUT_BEYOND_BYTES:
@@ -218,12 +219,11 @@ class Writer:
             return
         self._pool.submit(lambda: segment.cut(start), lambda _: self._release(segment, 0))
 
-    def _failed(self, error: OSError) -> RouterError:
+    def _fail(self, error: OSError) -> None:
         """A full disk spares what the segment holds; any other error ends the trust in it."""
         segment = self._segment
         segment.is_trusted = segment.is_trusted and is_no_room(error)
         self._fault = storage_error(error, segment.file.path)
-        return self._fault
 
     def _take_room(self, length: int) -> None:
         """Count ``length`` bytes for this record from now on."""

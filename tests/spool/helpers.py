@@ -86,7 +86,11 @@ def seal(writer: Writer, number: int = 0) -> Outcome:
 async def store(spool: LocalSpool, number: int = 0, data: bytes | None = None) -> Instance:
     """One instance from its first byte to its acknowledgement."""
     writer = spool.create(PART10_HEADER)
-    writer.write([memoryview(data_set(number) if data is None else data)])
+    try:
+        writer.write([memoryview(data_set(number) if data is None else data)])
+    except RouterError:
+        writer.discard()
+        raise
     return await seal(writer, number).instance()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -191,14 +192,36 @@ async def test_after_a_failed_flush_the_segment_gets_no_more_records(tmp_path: P
     assert numbers[-1] == 3
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace to make fdatasync fail")
-def test_what_a_failing_disk_did_not_acknowledge_is_not_recovered(tmp_path: Path) -> None:
-    inject = "inject=fdatasync:error=EIO:when=5..7"
-    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, *CHILD, str(tmp_path)]
-    child = subprocess.run([*command, "1", "40"], capture_output=True, text=True, timeout=60)
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+
+
+def traced_child(directory: Path, count: int, *options: str) -> str:
+    """What the child printed while strace watched it, or interfered."""
+    command = ["strace", "-f", "-qq", *options, *CHILD, str(directory), "1", str(count)]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if child.returncode:
         pytest.skip("strace may not trace here")
-    answers = [line.split() for line in child.stdout.splitlines()]
+    return child.stdout
+
+
+@needs_strace
+def test_the_names_of_files_are_durable_before_the_first_acknowledgement(tmp_path: Path) -> None:
+    directory, log = tmp_path / "data" / "spool", tmp_path / "log"
+    traced_child(directory, 3, "-y", "-o", str(log), "-e", "trace=fsync,fdatasync,write")
+    before, acknowledged, _ = log.read_text().partition('"stored 2')
+
+    assert acknowledged
+    for path in (tmp_path, directory.parent, directory):
+        assert re.search(rf"fsync\(\d+<{re.escape(str(path))}>", before)
+    assert re.search(rf"fdatasync\(\d+<{re.escape(str(directory))}/\S+\.seg>", before)
+    assert len(re.findall(r"= 0$", before, re.MULTILINE)) >= 4
+
+
+@needs_strace
+def test_what_a_failing_disk_did_not_acknowledge_is_not_recovered(tmp_path: Path) -> None:
+    inject = "inject=fdatasync:error=EIO:when=5..7"  # the fifth to seventh flush of each thread
+    output = traced_child(tmp_path, 40, "-o", os.devnull, "-e", inject)
+    answers = [line.split() for line in output.splitlines()]
     stored = {int(number) for word, number in answers if word == "stored"}
     refused = {int(number) for word, number in answers if word == "refused"}
 

@@ -121,7 +121,7 @@ def _create_instance() -> None:
     op.create_index(
         "ix_instance_quarantined",
         "instance",
-        ["study_id"],
+        ["study_id", "id"],
         sqlite_where=sa.text("disposition = 'quarantined'"),
         postgresql_where=sa.text("disposition = 'quarantined'"),
     )

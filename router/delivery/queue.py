@@ -1,0 +1,334 @@
+"""The deliveries that wait for one candidate, and which of their instances goes next.
+
+Nothing here waits or does I/O: the lane asks, loads what is missing from the ledger, asks again.
+Held in memory are the deliveries themselves, which are light, and one page of items: that of the
+delivery whose turn it is. An overtaken delivery gives its page back and loads the rest anew.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from router.domain.delivery import Delivery, DeliveryItem, ItemResult, Outcome, OutcomeKind
+from router.domain.schedule import order_key
+
+DROPS_UNTIL_ALONE = 2
+NEVER = math.inf
+REASONS_KEPT = 5
+OTHER_REASONS = "other reasons"
+
+
+@dataclass(slots=True, eq=False)
+class QueuedDelivery:
+    """A delivery in the queue, and how far its present attempt has come."""
+
+    delivery: Delivery
+    due: float  # on the monotonic clock; ``NEVER``: not before it is woken
+    begun: bool = False
+    stopped: bool = False  # nothing more is handed out in this attempt
+    cursor: int = 0  # every item up to this instance id has been handed out
+    exhausted: bool = False  # the ledger has nothing past the page
+    page: deque[DeliveryItem] = field(default_factory=deque)
+    returned: deque[DeliveryItem] = field(default_factory=deque)  # handed out, but not sent
+    suspects: deque[DeliveryItem] = field(default_factory=deque)  # to be sent alone and last
+    in_flight: int = 0
+    results: list[ItemResult] = field(default_factory=list)  # not in the ledger yet
+    setbacks: Counter[str] = field(default_factory=Counter)  # reasons, of this attempt
+    refusals: Counter[str] = field(default_factory=Counter)  # reasons, of all attempts
+
+    @property
+    def has_items(self) -> bool:
+        """Whether there is, or may be, an instance to hand out that no suspicion rests on."""
+        return not self.stopped and bool(self.returned or self.page or not self.exhausted)
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether there is an instance that must be sent alone and last."""
+        return not self.stopped and bool(self.suspects)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the attempt has nothing left to hand out, to hear of or to write down."""
+        waits = self.has_items or self.has_suspects or self.in_flight or self.results
+        return self.begun and not waits
+
+    def postpone(self, delivery: Delivery, due: float) -> None:
+        """End the attempt; the next one walks over all pending items again."""
+        self.delivery = delivery
+        self.due = due
+        self.begun = self.stopped = self.exhausted = False
+        self.cursor = 0
+        for items in (self.page, self.returned, self.suspects):
+            items.clear()
+        self.setbacks.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One instance handed out to be sent."""
+
+    queued: QueuedDelivery
+    item: DeliveryItem
+    alone: bool = False  # on an association of its own, while nothing else is being sent
+
+
+@dataclass(slots=True)
+class _Drops:
+    """How often an association dropped on an instance, and what the candidate held by then."""
+
+    counted: int = 0
+    stored_by_then: int = -1
+
+
+class CandidateQueue:
+    """Orders the deliveries of one candidate and hands out their instances one by one."""
+
+    def __init__(self, drops_allowed: int):
+        """``drops_allowed``: so many dropped associations refuse an instance for good."""
+        self.in_flight = 0
+        self.unrecorded = 0  # results that are not in the ledger yet
+        self.stored = 0  # instances, since the router started
+        self.stored_bytes = 0
+        self._drops_allowed = drops_allowed
+        self._drops: dict[int, _Drops] = {}
+        self._deliveries: dict[int, QueuedDelivery] = {}
+        self._begun: dict[int, QueuedDelivery] = {}
+        self._ready = _Ready()
+        self._later: list[tuple[float, int]] = []
+        self._page_of: QueuedDelivery | None = None
+        self._alone = False
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    @property
+    def begun(self) -> Sequence[QueuedDelivery]:
+        """The deliveries whose attempt is under way."""
+        return tuple(self._begun.values())
+
+    # -- deliveries come and go ------------------------------------------------------------------
+
+    def add(self, delivery: Delivery, due: float) -> None:
+        """Take a delivery on; one that is known already stays as it is."""
+        if delivery.id not in self._deliveries:
+            self._deliveries[delivery.id] = QueuedDelivery(delivery, due)
+            self._schedule(delivery.id, due)
+
+    def remove(self, queued: QueuedDelivery) -> None:
+        """Forget a delivery: it is over, or somebody else has ended it."""
+        self._deliveries.pop(queued.delivery.id, None)
+        self._begun.pop(queued.delivery.id, None)
+        self._ready.discard(queued)
+        self.unrecorded -= len(queued.results)
+        queued.results.clear()
+
+    def release(self, monotonic: float, now: datetime) -> None:
+        """Let every delivery take part whose time has come."""
+        while self._later and self._later[0][0] <= monotonic:
+            due, delivery_id = heapq.heappop(self._later)
+            queued = self._deliveries.get(delivery_id)
+            if queued is not None and queued.due == due and not queued.begun:
+                self._ready.add(queued, now)
+
+    def wake(self, monotonic: float) -> None:
+        """Let every delivery that waits for its time take part now."""
+        self._later.clear()
+        for queued in self._deliveries.values():
+            if not queued.begun:
+                queued.due = monotonic
+                self._schedule(queued.delivery.id, monotonic)
+
+    @property
+    def next_due(self) -> float:
+        """When ``release`` has to be called again; ``NEVER`` if nothing waits for a time."""
+        return self._later[0][0] if self._later else NEVER
+
+    def unbegun(self) -> Sequence[QueuedDelivery]:
+        """The deliveries that could begin now."""
+        return tuple(queued for queued in self._ready if not queued.begun)
+
+    def postpone(self, queued: QueuedDelivery, delivery: Delivery, due: float) -> None:
+        """End the attempt of a delivery until ``due``."""
+        self._ready.discard(queued)
+        self._begun.pop(delivery.id, None)
+        queued.postpone(delivery, due)
+        self._schedule(delivery.id, due)
+
+    def _schedule(self, delivery_id: int, due: float) -> None:
+        if due < NEVER:
+            heapq.heappush(self._later, (due, delivery_id))
+
+    # -- instances go out --------------------------------------------------------------------------
+
+    def head(self, now: datetime) -> QueuedDelivery | None:
+        """The delivery whose turn it is, if anything may be sent now beside what is in flight."""
+        return None if self._alone else self._ready.first(now)
+
+    def begin(self, queued: QueuedDelivery, delivery: Delivery) -> None:
+        """Note that the attempt is counted in the ledger."""
+        queued.delivery = delivery
+        queued.begun = True
+        self._begun[delivery.id] = queued
+
+    def fill(self, queued: QueuedDelivery, items: Sequence[DeliveryItem], *, last: bool) -> None:
+        """Add a page of items past the cursor; ``last`` if the ledger has no more."""
+        queued.page.extend(items)
+        queued.exhausted = last
+
+    def take(self, queued: QueuedDelivery) -> Sending | None:
+        """Hand out the next instance of a delivery; None when a page has to be loaded first."""
+        if queued.returned:
+            return self._hand_out(Sending(queued, queued.returned.popleft()))
+        self._turn_to(queued)
+        while queued.page:
+            item = queued.page.popleft()
+            queued.cursor = item.instance_id
+            if not self._is_suspect(item):
+                return self._hand_out(Sending(queued, item))
+            queued.suspects.append(item)
+        return None
+
+    def take_suspect(self) -> Sending | None:
+        """Hand out an instance that associations dropped on, once nothing else is in flight."""
+        if self.in_flight:
+            return None
+        queued = next((queued for queued in self._begun.values() if queued.has_suspects), None)
+        if queued is None:
+            return None
+        self._alone = True
+        return self._hand_out(Sending(queued, queued.suspects.popleft(), alone=True))
+
+    def has_next(self, now: datetime) -> bool:
+        """Whether there is, or may be, something to send beside what is in flight."""
+        if self.head(now) is not None:
+            return True
+        return not self.in_flight and any(queued.has_suspects for queued in self._begun.values())
+
+    def proposal(self, sending: Sending) -> Sequence[DeliveryItem]:
+        """What an association for this instance should be fit for, most important first."""
+        return (sending.item,) if sending.alone else (sending.item, *sending.queued.page)
+
+    def stop(self) -> None:
+        """Hand out nothing more in the attempts that are under way."""
+        for queued in self._begun.values():
+            queued.stopped = True
+
+    def _turn_to(self, queued: QueuedDelivery) -> None:
+        overtaken = self._page_of
+        if overtaken is not None and overtaken is not queued and overtaken.page:
+            overtaken.page.clear()
+            overtaken.exhausted = False
+        self._page_of = queued
+
+    def _hand_out(self, sending: Sending) -> Sending:
+        sending.queued.in_flight += 1
+        self.in_flight += 1
+        return sending
+
+    # -- answers come back -------------------------------------------------------------------------
+
+    def give_back(self, sending: Sending, now: datetime) -> None:
+        """The instance was not sent: it is the next again."""
+        self._land(sending)
+        queued = sending.queued
+        (queued.suspects if sending.alone else queued.returned).appendleft(sending.item)
+        self._ready.add(queued, now)
+
+    def finish(self, sending: Sending, outcome: Outcome, at: datetime) -> None:
+        """Keep what became of an instance until it is written down."""
+        self._land(sending)
+        queued, item = sending.queued, sending.item
+        if outcome.kind is OutcomeKind.TEMPORARY:
+            _count(queued.setbacks, outcome.reason)
+        else:
+            self._drops.pop(item.instance_id, None)
+        if outcome.kind is OutcomeKind.PERMANENT:
+            _count(queued.refusals, outcome.reason)
+        if outcome.kind is OutcomeKind.STORED:
+            self.stored += 1
+            self.stored_bytes += item.ref.data_set_length
+        if queued.delivery.id in self._deliveries:
+            queued.results.append(ItemResult(item.instance_id, outcome, at))
+            self.unrecorded += 1
+
+    def dropped(self, sending: Sending, reason: str, *, silent: bool) -> Outcome:
+        """The outcome for an instance on which the association dropped.
+
+        Each drop speaks against the instance, except when the candidate was ``silent`` (it did
+        not answer in time) and has stored nothing else since the last drop: then the candidate
+        is at fault. An instance with too many drops is refused for good, so that it cannot take
+        the candidate down for ever.
+        """
+        drops = self._drops.setdefault(sending.item.instance_id, _Drops())
+        if not silent or self.stored > drops.stored_by_then:
+            drops.counted += 1
+        drops.stored_by_then = self.stored
+        if drops.counted < self._drops_allowed:
+            return Outcome(OutcomeKind.TEMPORARY, None, reason)
+        return Outcome(
+            OutcomeKind.PERMANENT,
+            None,
+            f"the association dropped {drops.counted} times on this instance: {reason}",
+        )
+
+    def take_results(self, queued: QueuedDelivery) -> Sequence[ItemResult]:
+        """What is to be written to the ledger for a delivery."""
+        results, queued.results = queued.results, []
+        self.unrecorded -= len(results)
+        return results
+
+    def _land(self, sending: Sending) -> None:
+        sending.queued.in_flight -= 1
+        self.in_flight -= 1
+        if sending.alone:
+            self._alone = False
+
+    def _is_suspect(self, item: DeliveryItem) -> bool:
+        drops = self._drops.get(item.instance_id)
+        return drops is not None and drops.counted >= DROPS_UNTIL_ALONE
+
+
+class _Ready:
+    """The deliveries that may be sent now, in the order of the schedule."""
+
+    def __init__(self) -> None:
+        self._keys: dict[int, OrderKey] = {}
+        self._heap: list[tuple[OrderKey, int, QueuedDelivery]] = []
+
+    def __iter__(self) -> Iterator[QueuedDelivery]:
+        return (queued for key, number, queued in self._heap if self._keys.get(number) is key)
+
+    def __contains__(self, queued: QueuedDelivery) -> bool:
+        return queued.delivery.id in self._keys
+
+    def add(self, queued: QueuedDelivery) -> None:
+        """List a delivery, or give it the place that it has by now."""
+        number = queued.delivery.id
+        self._keys[number] = key = order_key(queued.delivery)
+        heapq.heappush(self._heap, (key, number, queued))
+
+    def discard(self, queued: QueuedDelivery) -> None:
+        """Take a delivery off the list."""
+        self._keys.pop(queued.delivery.id, None)
+
+    def first(self) -> QueuedDelivery | None:
+        """The delivery whose turn it is; those that have nothing to hand out leave the list."""
+        while self._heap:
+            key, number, queued = self._heap[0]
+            if self._keys.get(number) is key:
+                if queued.has_items:
+                    return queued
+                del self._keys[number]
+            heapq.heappop(self._heap)
+        return None
+
+
+def _count(reasons: Counter[str], reason: str) -> None:
+    """Count a reason, keeping the first few apart, however many a candidate invents."""
+    known = reason in reasons or len(reasons) < REASONS_KEPT
+    reasons[reason if known else OTHER_REASONS] += 1

@@ -1,0 +1,27 @@
+"""Waiting for an event, but not longer than until a point in time."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+
+from router.ports import Clock
+
+
+async def wait_until(event: anyio.Event, deadline: float, clock: Clock) -> bool:
+    """Wait for ``event`` until ``deadline`` (monotonic seconds); whether the event is set."""
+    delay_s = deadline - clock.monotonic()
+    if math.isinf(delay_s):
+        await event.wait()
+    elif not event.is_set() and delay_s > 0:
+        async with anyio.create_task_group() as tasks:
+
+            async def give_up() -> None:
+                await clock.sleep(delay_s)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(give_up)
+            await event.wait()
+            tasks.cancel_scope.cancel()
+    return event.is_set()

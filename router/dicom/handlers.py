@@ -1,0 +1,99 @@
+"""What an acceptor asks of the service behind it. All of it runs on the event loop; none waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from router.dicom.dimse import CStoreRQ, Message
+from router.dicom.negotiation import AcceptedContext
+from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ
+
+Answer = Callable[[int, str], None]
+"""Answers one C-STORE request with a status and a comment; called once, on the event loop.
+
+It may be called long after the connection has died, and then does nothing.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddress:
+    """Where a connection comes from."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationInfo:
+    """An association that has just been accepted."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    peer: PeerAddress
+    implementation_class_uid: str
+    implementation_version: str
+    contexts: Mapping[int, AcceptedContext]
+
+
+class AssociationEnd(StrEnum):
+    """How an association ended."""
+
+    RELEASED = "released"
+    ABORTED = "aborted"  # by A-ABORT, from either side
+    LOST = "lost"  # the connection broke
+
+
+class StoreReception(Protocol):
+    """One instance while it arrives: any number of ``write``, then ``finish`` or ``abandon``."""
+
+    def write(self, fragments: Sequence[memoryview]) -> None:
+        """Take the next bytes of the data set; keep no view, raise nothing."""
+        ...
+
+    def finish(self, answer: Answer) -> None:
+        """The data set is complete: ``answer`` now or later."""
+        ...
+
+    def abandon(self) -> None:
+        """The association ended in mid-object; nothing can be answered."""
+        ...
+
+
+class AssociationReceiver(Protocol):
+    """The service's side of one association."""
+
+    def begin_store(self, request: CStoreRQ, context: AcceptedContext) -> StoreReception:
+        """An instance begins to arrive."""
+        ...
+
+    def request(
+        self, message: Message, context: AcceptedContext, data: bytes | None
+    ) -> Message | None:
+        """Answer a request other than C-ECHO and C-STORE; None: not offered (0211).
+
+        ``data`` is its whole data set, of a bounded size.
+        """
+        ...
+
+    def closed(self, how: AssociationEnd) -> None:
+        """The association is over; answers that are still owed go nowhere."""
+        ...
+
+
+class AssociationHandler(Protocol):
+    """The service behind an acceptor."""
+
+    def requested(self, request: AssociateRQ, peer: PeerAddress) -> AssociateAC | AssociateRJ:
+        """Decide about an association."""
+        ...
+
+    def opened(self, info: AssociationInfo) -> AssociationReceiver:
+        """Provide the receiver of an association that has been accepted."""
+        ...

@@ -1,0 +1,365 @@
+"""One accepted connection: bytes between asyncio's transport and the association, and time-outs.
+
+Nothing here waits and no task is made: asyncio calls in with bytes, the service calls back with
+answers, a timer calls in when the peer's time is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import structlog
+
+from router.dicom.association import Association
+from router.dicom.dimse import Message
+from router.dicom.events import (
+    Aborted,
+    AssociateRequested,
+    AssociationEvent,
+    CommandReceived,
+    ConnectionLost,
+    DataFragments,
+    MessageEnded,
+    MessageStarted,
+    PeerFault,
+    ReleaseRequested,
+    RequestTimedOut,
+)
+from router.dicom.handlers import (
+    AssociationEnd,
+    AssociationHandler,
+    AssociationInfo,
+    AssociationReceiver,
+    PeerAddress,
+)
+from router.dicom.pdu import AssociateRJ, AssociateRQ
+from router.net.operations import Failed, Operations
+from router.net.patience import Patience
+from router.net.sockets import OptionSocket, acknowledge_quickly, tune
+
+NOWHERE = PeerAddress("unknown", 0)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTimeouts:
+    """How long an acceptor waits for those who call it, in seconds."""
+
+    artim_s: float = 30.0  # for the association request, and for the close at the end (PS3.8)
+    idle_s: float = 600.0  # for the next message
+    message_s: float = 60.0  # for a message to get on
+
+
+class ConnectionOwner(Protocol):
+    """What a connection needs of its acceptor."""
+
+    @property
+    def handler(self) -> AssociationHandler:
+        """The service behind the acceptor."""
+        ...
+
+    @property
+    def timeouts(self) -> ConnectionTimeouts:
+        """How long to wait for the peer."""
+        ...
+
+    @property
+    def buffer(self) -> memoryview:
+        """The receive buffer that all connections share."""
+        ...
+
+    def connected(self, connection: Connection) -> bool:
+        """Note a new connection; False: there are too many."""
+        ...
+
+    def refusal(self, peer: PeerAddress) -> AssociateRJ | None:
+        """Say whether the peer may have another association; why not."""
+        ...
+
+    def associated(self, peer: PeerAddress) -> None:
+        """Count an accepted association."""
+        ...
+
+    def disassociated(self, peer: PeerAddress) -> None:
+        """Count the end of an association."""
+        ...
+
+    def disconnected(self, connection: Connection) -> None:
+        """Forget the connection."""
+        ...
+
+
+class Connection(asyncio.BufferedProtocol):
+    """The acceptor's end of one connection."""
+
+    def __init__(self, owner: ConnectionOwner):
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        timeouts = owner.timeouts
+        self._association = Association.accepting(now, artim_s=timeouts.artim_s)
+        self._patience = Patience(timeouts.idle_s, timeouts.message_s, now)
+        self._receiver: AssociationReceiver | None = None
+        self._operations: Operations | None = None
+        self._peer = NOWHERE
+        self._calling_ae_title = ""
+        self._rest = memoryview(b"")  # received, but not to be consumed before an answer is sent
+        self._is_consuming = False
+        self._is_writing_paused = False
+        self._is_draining = False
+        self._has_ended = False
+        self._watch: asyncio.TimerHandle | None = None
+
+    # -- called by asyncio ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection; ARTIM runs."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._socket: OptionSocket = transport.get_extra_info("socket")
+        address = transport.get_extra_info("peername")
+        if address:
+            self._peer = PeerAddress(address[0], address[1])
+        if not self._owner.connected(self):
+            log.warning("connection refused: too many are open", address=str(self._peer))
+            self._has_ended = True
+            self._transport.abort()
+            return
+        tune(self._socket)
+        self._rearm_watch()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the shared buffer until ``buffer_updated`` returns."""
+        return self._owner.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was received."""
+        acknowledge_quickly(self._socket)
+        view = self._owner.buffer[:nbytes]
+        consumed = self._consume(view)
+        self._heard(nbytes)
+        if consumed < nbytes and not self._transport.is_closing():
+            self._rest = memoryview(bytes(view[consumed:]))
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Take no more requests from a peer that does not read the answers."""
+        self._is_writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Go on: the peer reads."""
+        self._is_writing_paused = False
+        self._resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Clean up, however the connection ended."""
+        if self._watch is not None:
+            self._watch.cancel()
+        self._association.receive_eof(self._loop.time())
+        self._report(f"connection lost: {exc}" if exc else "connection closed by the peer")
+        self._end(AssociationEnd.LOST, "connection closed")
+        self._owner.disconnected(self)
+
+    # -- called by the acceptor and by operations -------------------------------------------------
+
+    def drain(self) -> None:
+        """End when the message at hand has been received and answered; at once if there is none."""
+        self._is_draining = True
+        self._flush()
+
+    def cut(self) -> None:
+        """End at once."""
+        self._abort("the acceptor stops")
+        self._transport.abort()
+
+    def respond(self, context_id: int, message: Message) -> None:
+        """Send an answer, if the association is still there."""
+        if self._association.can_send:
+            self._association.send_message(context_id, message, self._loop.time())
+            self._answered()
+
+    def fail(self, context_id: int, request: Failed, status: int, comment: str) -> None:
+        """Send the answer to a request that has no type of its own."""
+        now = self._loop.time()
+        self._association.send_failure(context_id, request, status, comment, now)
+        self._answered()
+
+    # -- bytes ------------------------------------------------------------------------------------
+
+    def _consume(self, view: memoryview) -> int:
+        """Feed the association until answers are owed, or all is consumed; how much that was."""
+        association, position, size = self._association, 0, len(view)
+        self._is_consuming = True
+        while position < size and not self._is_writing_paused:
+            taken = association.receive(view[position:], self._loop.time())
+            position += taken
+            for event in association.take_events():
+                self._handle(event)
+            if not taken:
+                break
+        self._is_consuming = False
+        self._flush()
+        return position
+
+    def _answered(self) -> None:
+        if not self._is_consuming:
+            self._flush()
+            self._heard(0)
+            self._resume()
+
+    def _resume(self) -> None:
+        """Consume what had to wait; read on when nothing is left of it."""
+        rest = self._rest
+        if not rest or self._transport.is_closing():
+            return
+        self._rest = rest[self._consume(rest) :]
+        self._heard(0)
+        if not self._rest and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _flush(self) -> None:
+        data = self._association.data_to_send()
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+        if self._association.is_closed:
+            self._close()
+        elif self._is_draining and not self._is_busy:
+            self._abort("the acceptor stops")
+            self._close()
+
+    @property
+    def _is_busy(self) -> bool:
+        association = self._association
+        return association.can_send and bool(association.is_receiving or association.owed)
+
+    def _close(self) -> None:
+        """Close when all is written, which a peer that does not read cannot hold up for long."""
+        if not self._transport.is_closing():
+            self._transport.close()
+            self._set_watch(self._loop.time() + self._owner.timeouts.artim_s)
+
+    # -- events -----------------------------------------------------------------------------------
+
+    def _report(self, lost_because: str) -> None:
+        for event in self._association.take_events():
+            if isinstance(event, ConnectionLost):
+                self._end(AssociationEnd.LOST, lost_because)
+            else:
+                self._handle(event)
+
+    def _handle(self, event: AssociationEvent) -> None:
+        match event:
+            case DataFragments() | MessageStarted() | MessageEnded() | CommandReceived():
+                if self._operations is not None:
+                    self._operations.handle(event)
+            case AssociateRequested(request):
+                self._decide(request)
+            case ReleaseRequested():
+                self._association.confirm_release(self._loop.time())
+                self._end(AssociationEnd.RELEASED, "")
+            case Aborted(source, reason):
+                text = f"the peer aborted (source {source}, reason {reason})"
+                self._end(AssociationEnd.ABORTED, text)
+            case PeerFault(text):
+                self._end(AssociationEnd.ABORTED, f"the peer broke the protocol: {text}")
+            case RequestTimedOut():
+                self._end(AssociationEnd.ABORTED, "no association request was received in time")
+            case _:
+                pass  # only a requestor sees the others
+
+    def _decide(self, request: AssociateRQ) -> None:
+        now = self._loop.time()
+        self._calling_ae_title = request.calling_ae_title
+        refusal = self._owner.refusal(self._peer)
+        if refusal is not None:
+            self._association.reject(refusal, now)
+            self._end(AssociationEnd.ABORTED, "rejected: too many associations")
+            return
+        answer = self._owner.handler.requested(request, self._peer)
+        if isinstance(answer, AssociateRJ):
+            self._association.reject(answer, now)
+            self._has_ended = True  # the handler has its own words for that
+            return
+        self._association.accept(answer, now)
+        info = AssociationInfo(
+            calling_ae_title=request.calling_ae_title,
+            called_ae_title=request.called_ae_title,
+            peer=self._peer,
+            implementation_class_uid=request.user.implementation_class_uid,
+            implementation_version=request.user.implementation_version,
+            contexts=self._association.contexts,
+        )
+        self._receiver = self._owner.handler.opened(info)
+        self._operations = Operations(self._receiver, self)
+        self._owner.associated(self._peer)
+
+    def _abort(self, text: str) -> None:
+        """End the association from our side; the peer may still close the connection itself."""
+        self._association.abort(self._loop.time())
+        data = self._association.data_to_send()
+        if data:
+            self._transport.write(data)
+        self._end(AssociationEnd.ABORTED, text)
+
+    def _end(self, how: AssociationEnd, reason: str) -> None:
+        """Tell the service, and the log, once."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        if self._operations is not None:
+            self._operations.abandon()
+        if self._receiver is not None:
+            self._owner.disassociated(self._peer)
+            self._receiver.closed(how)
+        was_expected = how is AssociationEnd.RELEASED or not self._patience.received
+        write = log.info if was_expected else log.warning
+        write(
+            f"association {how}" if self._receiver else "connection without association",
+            calling_ae_title=self._calling_ae_title,
+            address=str(self._peer),
+            reason=reason,
+            stores=self._operations.stores if self._operations else 0,
+            received_bytes=self._patience.received,
+        )
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def _heard(self, size: int) -> None:
+        is_receiving = self._association.is_receiving
+        self._patience.heard(size, self._loop.time(), is_receiving=is_receiving)
+        if self._watch is None or self._deadline() < self._watch.when():
+            self._rearm_watch()
+
+    def _deadline(self) -> float:
+        """When to look after the peer."""
+        association = self._association
+        if association.deadline is not None:
+            return association.deadline
+        return self._patience.deadline(is_owed=association.owed > 0)
+
+    def _rearm_watch(self) -> None:
+        """Look after the peer at the deadline, or when idle time is over, whichever is first."""
+        latest = self._loop.time() + self._owner.timeouts.idle_s
+        if not self._transport.is_closing():
+            self._set_watch(min(self._deadline(), latest))
+
+    def _set_watch(self, when: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        if self._transport.is_closing():
+            self._transport.abort()
+            return
+        now, association = self._loop.time(), self._association
+        association.expire(now)
+        self._report("")
+        if association.can_send:
+            verdict = self._patience.verdict(now, is_owed=association.owed > 0)
+            if verdict is not None:
+                self._abort(verdict)
+        self._flush()
+        self._rearm_watch()

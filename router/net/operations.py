@@ -1,0 +1,169 @@
+"""DIMSE operations of one association as their SCP: from events to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from router.dicom import dimse, statuses
+from router.dicom.dimse import (
+    CCancelRQ,
+    CEchoRQ,
+    CEchoRSP,
+    CFindRQ,
+    CFindRSP,
+    CStoreRQ,
+    CStoreRSP,
+    MalformedRequest,
+    Message,
+    NActionRQ,
+    NActionRSP,
+    NEventReportRQ,
+    NEventReportRSP,
+    UnknownRequest,
+)
+from router.dicom.events import CommandReceived, DataFragments, MessageEnded, MessageStarted
+from router.dicom.handlers import Answer, AssociationReceiver, StoreReception
+from router.dicom.negotiation import AcceptedContext
+
+MAX_COLLECTED_BYTES = 16 * 1024 * 1024
+"""Longest data set of an operation other than C-STORE."""
+
+MessageEvent = MessageStarted | DataFragments | MessageEnded | CommandReceived
+Failed = UnknownRequest | MalformedRequest
+
+
+class Responder(Protocol):
+    """Sends answers, as long as the association is there."""
+
+    def respond(self, context_id: int, message: Message) -> None:
+        """Send a response."""
+        ...
+
+    def fail(self, context_id: int, request: Failed, status: int, comment: str) -> None:
+        """Send the response to a request that has no type of its own."""
+        ...
+
+
+class _Collector:
+    """Gathers a data set that an operation needs whole; what is beyond the bound is dropped."""
+
+    __slots__ = ("_data", "_limit", "overflowed")
+
+    def __init__(self, limit: int):
+        self._data = bytearray()
+        self._limit = limit
+        self.overflowed = False
+
+    def write(self, fragments: Sequence[memoryview]) -> None:
+        for fragment in fragments:
+            if len(self._data) + len(fragment) > self._limit:
+                self.overflowed = True
+                return
+            self._data += fragment
+
+    def take(self) -> bytes:
+        return bytes(self._data)
+
+
+class Operations:
+    """Answers C-ECHO itself, hands instances and other requests to the receiver."""
+
+    __slots__ = ("_collector", "_receiver", "_reception", "_responder", "stores")
+
+    def __init__(self, receiver: AssociationReceiver, responder: Responder):
+        self._receiver = receiver
+        self._responder = responder
+        self._reception: StoreReception | None = None
+        self._collector = _Collector(0)
+        self.stores = 0
+
+    def handle(self, event: MessageEvent) -> None:
+        """Follow one event; never waits."""
+        match event:
+            case DataFragments(fragments):
+                sink = self._reception or self._collector
+                sink.write(fragments)
+            case MessageStarted(message, context):
+                self._start(message, context)
+            case MessageEnded(message, context):
+                self._end(message, context)
+            case CommandReceived(message, context):
+                self._start(message, context)
+                self._end(message, context)
+
+    def abandon(self) -> None:
+        """The association has ended: give up what is incomplete."""
+        reception, self._reception = self._reception, None
+        if reception is not None:
+            reception.abandon()
+
+    def _start(self, message: Message, context: AcceptedContext) -> None:
+        if isinstance(message, CStoreRQ):
+            self._reception = self._receiver.begin_store(message, context)
+        else:
+            needs_data = isinstance(message, CFindRQ | NActionRQ | NEventReportRQ)
+            self._collector = _Collector(MAX_COLLECTED_BYTES if needs_data else 0)
+
+    def _end(self, message: Message, context: AcceptedContext) -> None:
+        reception, self._reception = self._reception, None
+        if reception is not None and isinstance(message, CStoreRQ):
+            self.stores += 1
+            reception.finish(self._answer_to(message, context.context_id))
+        else:
+            self._perform(message, context)
+
+    def _answer_to(self, request: CStoreRQ, context_id: int) -> Answer:
+        def answer(status: int, comment: str) -> None:
+            response = CStoreRSP(
+                request.message_id,
+                request.sop_class_uid,
+                request.sop_instance_uid,
+                status,
+                comment,
+            )
+            self._responder.respond(context_id, response)
+
+        return answer
+
+    def _perform(self, message: Message, context: AcceptedContext) -> None:
+        collector, self._collector = self._collector, _Collector(0)
+        context_id = context.context_id
+        match message:
+            case CEchoRQ(message_id):
+                self._responder.respond(
+                    context_id, CEchoRSP(message_id, context.abstract_syntax, statuses.SUCCESS)
+                )
+            case UnknownRequest():
+                self._responder.fail(context_id, message, statuses.UNRECOGNISED_OPERATION, "")
+            case MalformedRequest(missing=missing):
+                comment = f"missing: {', '.join(missing)}"
+                self._responder.fail(context_id, message, statuses.MISSING_ATTRIBUTE, comment)
+            case CFindRQ() | NActionRQ() | NEventReportRQ():
+                self._responder.respond(context_id, self._ask(message, context, collector))
+            case CCancelRQ() | _:
+                pass  # nothing to cancel, nothing asked
+
+    def _ask(
+        self,
+        request: CFindRQ | NActionRQ | NEventReportRQ,
+        context: AcceptedContext,
+        collector: _Collector,
+    ) -> Message:
+        if collector.overflowed:
+            return refusal(request, statuses.RESOURCE_LIMITATION)
+        data = collector.take() if request.has_data_set else None
+        answer = self._receiver.request(request, context, data)
+        return answer or refusal(request, statuses.UNRECOGNISED_OPERATION)
+
+
+def refusal(request: CFindRQ | NActionRQ | NEventReportRQ, status: int) -> dimse.Response:
+    """Make the response that refuses a request with a failure status."""
+    message_id, sop_class = request.message_id, request.sop_class_uid
+    match request:
+        case CFindRQ():
+            return CFindRSP(message_id, sop_class, status)
+        case NActionRQ(sop_instance_uid=instance, action_type_id=action):
+            return NActionRSP(message_id, sop_class, instance, action, status)
+        case NEventReportRQ(sop_instance_uid=instance, event_type_id=event):
+            return NEventReportRSP(message_id, sop_class, instance, event, status)
