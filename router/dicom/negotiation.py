@@ -33,6 +33,25 @@ LOCAL_LIMIT_EXCEEDED = AssociateRJ(REJECTED_TRANSIENT, BY_PRESENTATION, 2)
 
 DEFAULT_MAX_LENGTH = 131_072
 
+_REJECTION_REASONS = {
+    (BY_SERVICE_USER, 1): "no reason given",
+    (BY_SERVICE_USER, 2): "application context name not supported",
+    (BY_SERVICE_USER, 3): "calling AE title not recognised",
+    (BY_SERVICE_USER, 7): "called AE title not recognised",
+    (BY_ACSE, 1): "no reason given",
+    (BY_ACSE, 2): "protocol version not supported",
+    (BY_PRESENTATION, 1): "temporary congestion",
+    (BY_PRESENTATION, 2): "local limit exceeded",
+}
+
+
+def describe_rejection(rejection: AssociateRJ) -> str:
+    """What a rejection says (PS3.8 table 9-21), for people."""
+    code = f"{rejection.result}/{rejection.source}/{rejection.reason}"
+    reason = _REJECTION_REASONS.get((rejection.source, rejection.reason), "reason unknown")
+    duration = "for now" if rejection.result == REJECTED_TRANSIENT else "permanently"
+    return f"{reason} ({duration}, {code})"
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptancePolicy:

@@ -117,6 +117,13 @@ class AssociationLost(RouterError):
     http_status = 502
 
 
+class ContextNotAccepted(RouterError):
+    """The peer accepted no presentation context for an operation; it will not take the instance."""
+
+    dimse_status = 0x0122
+    http_status = 502
+
+
 class PeerTimeout(AssociationLost):
     """The peer did not answer in time."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,13 @@ import anyio
 from router.dicom import statuses
 from router.dicom.negotiation import group_contexts, propose
 from router.dicom.part10 import read_file_header
-from router.domain.errors import AssociationLost, AssociationRejected, RouterError
-from router.net.requestor import associate
+from router.domain.errors import (
+    AssociationLost,
+    AssociationRejected,
+    ContextNotAccepted,
+    RouterError,
+)
+from router.net.requestor import RequestedAssociation, associate
 
 HEADER_BYTES = 64 * 1024
 DICM_AT = 128
@@ -115,27 +120,29 @@ async def send_files(
 ) -> Report:
     """Send all files over so many associations at once; nothing is sent twice.
 
-    Files that the peer refuses, or that were under way when an association broke, are reported as
-    failures; the rest of the files goes on.
+    Files that the peer refuses, that were under way when an association broke, or that no
+    association was left for, are reported as failures.
     """
     report = Report()
     for pairs in group_contexts(sorted({file.context for file in files})):
         wanted = set(pairs)
-        waiting = iter([file for file in files if file.context in wanted])
+        waiting = deque(file for file in files if file.context in wanted)
+        errors: list[str] = []
         async with anyio.create_task_group() as tasks:
-            for _ in range(associations):
-                tasks.start_soon(_send_over_one, waiting, pairs, target, report, progress)
+            for _ in range(min(associations, len(waiting))):
+                tasks.start_soon(_send_over_one, waiting, pairs, target, report, progress, errors)
+        report.failures += [(file.path, "; ".join(dict.fromkeys(errors))) for file in waiting]
     return report
 
 
 async def _send_over_one(
-    waiting: Iterator[OutgoingFile],
+    waiting: deque[OutgoingFile],
     pairs: Sequence[tuple[str, str]],
     target: Target,
     report: Report,
     progress: Callable[[OutgoingFile], None],
+    errors: list[str],
 ) -> None:
-    current: OutgoingFile | None = None
     try:
         async with associate(
             target.host,
@@ -144,25 +151,28 @@ async def _send_over_one(
             target.called_ae_title,
             contexts=propose(pairs),
         ) as association:
-            for current in waiting:
-                source = FileSource(current)
-                try:
-                    answer = await association.store(
-                        current.sop_class_uid,
-                        current.sop_instance_uid,
-                        current.transfer_syntax_uid,
-                        source,
-                    )
-                finally:
-                    source.close()
-                _note(report, current, answer.status)
-                progress(current)
-                current = None
+            while waiting:
+                file = waiting.popleft()
+                await _send_one(association, file, report)
+                progress(file)
     except (AssociationLost, AssociationRejected) as error:
-        if current is not None:
-            report.failures.append((current.path, str(error)))
-        else:
-            report.failures.append((Path(), str(error)))
+        errors.append(str(error))
+
+
+async def _send_one(association: RequestedAssociation, file: OutgoingFile, report: Report) -> None:
+    source = FileSource(file)
+    try:
+        answer = await association.store(
+            file.sop_class_uid, file.sop_instance_uid, file.transfer_syntax_uid, source
+        )
+    except RouterError as error:
+        report.failures.append((file.path, str(error)))
+        if not isinstance(error, ContextNotAccepted):
+            raise
+        return
+    finally:
+        source.close()
+    _note(report, file, answer.status)
 
 
 def _note(report: Report, file: OutgoingFile, status: int) -> None:

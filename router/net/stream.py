@@ -64,7 +64,7 @@ class TCPStream:
         for family, kind, protocol, _, address in addresses:
             connection = socket.socket(family, kind, protocol)
             try:
-                connection.setblocking(False)
+                connection.setblocking(False)  # noqa: FBT003 - its only argument
                 await loop.sock_connect(connection, address)
                 tune(connection)
             except OSError as error:

@@ -1,0 +1,1 @@
+"""How candidates are reached: one class for each kind, all behind ``ports.Destination``."""

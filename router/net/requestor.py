@@ -1,0 +1,229 @@
+"""Requests associations and carries out operations as their SCU.
+
+How to use one::
+
+    async with associate("writer", 4242, "ROUTER", "XRAY", contexts=propose(pairs)) as association:
+        answer = await association.store(sop_class, sop_instance, transfer_syntax, source)
+
+Leaving the block releases the association; leaving it by an error or by cancellation aborts it.
+Errors: ``AssociationRejected``; ``AssociationLost`` where the peer aborts or the connection breaks,
+after which the outcome of the operation at hand is unknown; its subclass ``PeerTimeout`` where the
+peer is silent for too long; ``ContextNotAccepted`` before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from router.dicom import statuses, uids
+from router.dicom.dimse import CEchoRQ, CFindRQ, CStoreRQ, CStoreRSP, NActionRQ, NEventReportRQ
+from router.dicom.negotiation import DEFAULT_MAX_LENGTH
+from router.dicom.pdu import AssociateRQ, ProposedContext, RoleSelection, UserInformation
+from router.domain.errors import AssociationLost, ContextNotAccepted, PeerTimeout, SpoolFailed
+from router.net.exchange import Answer, Exchange, Reported, RequestorTimeouts
+from router.net.stream import TCPStream
+
+CHUNK_BYTES = 256 * 1024
+"""So much of a data set is read, and given to the kernel, at a time."""
+MAX_MESSAGE_ID = 0xFFFF
+
+
+class DataSource(Protocol):
+    """A data set to be sent; read once, from its beginning to its end."""
+
+    @property
+    def length(self) -> int:
+        """Bytes of the data set."""
+        ...
+
+    def try_read_into(self, buffer: memoryview, offset: int) -> int | None:
+        """Bytes read at ``offset`` if that needs no waiting, else None."""
+        ...
+
+    async def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Bytes read at ``offset``; raises ``SpoolFailed`` or ``CorruptRecord``."""
+        ...
+
+
+@asynccontextmanager
+async def associate(
+    host: str,
+    port: int,
+    calling_ae_title: str,
+    called_ae_title: str,
+    *,
+    contexts: Sequence[ProposedContext],
+    timeouts: RequestorTimeouts | None = None,
+    roles: Sequence[RoleSelection] = (),
+    reported: Reported | None = None,
+) -> AsyncIterator[RequestedAssociation]:
+    """An association with an application entity, as long as the block runs.
+
+    ``reported`` gets the events that the peer reports on it (storage commitment).
+    """
+    timeouts = timeouts or RequestorTimeouts()
+    peer = f"{called_ae_title} at {host}:{port}"
+    user = UserInformation(
+        max_length=DEFAULT_MAX_LENGTH,
+        implementation_class_uid=uids.IMPLEMENTATION_CLASS,
+        implementation_version=uids.IMPLEMENTATION_VERSION,
+        roles=tuple(roles),
+    )
+    request = AssociateRQ(called_ae_title, calling_ae_title, tuple(contexts), user)
+    stream = await _connect(host, port, peer, timeouts.connect_s)
+    exchange = Exchange(stream, request, peer, timeouts, reported)
+    try:
+        await exchange.open()
+        yield RequestedAssociation(exchange)
+        await exchange.release()
+    finally:
+        exchange.close()
+
+
+async def _connect(host: str, port: int, peer: str, timeout_s: float) -> TCPStream:
+    try:
+        with anyio.fail_after(timeout_s):
+            return await TCPStream.connect(host, port)
+    except TimeoutError:
+        raise PeerTimeout(f"{peer}: no connection within {timeout_s:g} s") from None
+    except OSError as error:
+        raise AssociationLost(f"{peer}: no connection: {error.strerror or error}") from error
+
+
+class RequestedAssociation:
+    """One open association; one operation at a time. Made by :func:`associate`."""
+
+    def __init__(self, exchange: Exchange):
+        self._exchange = exchange
+        self._chunk: memoryview | None = None
+        self._last_id = 0
+        self._contexts: dict[tuple[str, str], int] = {}
+        for context in exchange.accepted.values():
+            pair = context.abstract_syntax, context.transfer_syntax
+            self._contexts.setdefault(pair, context.context_id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether operations may still be asked for."""
+        return self._exchange.is_open
+
+    def accepts(self, sop_class_uid: str, transfer_syntax_uid: str | None = None) -> bool:
+        """Whether the peer accepted a context of this abstract and this (or any) syntax."""
+        if transfer_syntax_uid is not None:
+            return (sop_class_uid, transfer_syntax_uid) in self._contexts
+        return any(abstract == sop_class_uid for abstract, _ in self._contexts)
+
+    async def echo(self) -> int:
+        """C-ECHO: the status that the peer answers."""
+        context_id = self._context_of(uids.VERIFICATION)
+        request = CEchoRQ(self._next_id(), uids.VERIFICATION)
+        self._exchange.begin(context_id, request)
+        return (await self._exchange.answer_to(request)).message.status
+
+    async def store(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        source: DataSource,
+    ) -> CStoreRSP:
+        """C-STORE: what the peer answers.
+
+        An error of the source ends the association in mid-object, so that the peer never takes a
+        part for the whole.
+        """
+        context_id = self._contexts.get((sop_class_uid, transfer_syntax_uid))
+        if context_id is None:
+            raise ContextNotAccepted(
+                f"{self._exchange.peer} does not accept {uids.name(sop_class_uid)} "
+                f"as {uids.name(transfer_syntax_uid)}"
+            )
+        request = CStoreRQ(self._next_id(), sop_class_uid, sop_instance_uid)
+        self._exchange.begin(context_id, request)
+        await self._send_data_set(context_id, source)
+        answer = (await self._exchange.answer_to(request)).message
+        if isinstance(answer, CStoreRSP):
+            return answer
+        raise AssociationLost(f"{self._exchange.peer} answered C-STORE with something else")
+
+    async def find(self, sop_class_uid: str, identifier: bytes) -> AsyncIterator[Answer]:
+        """C-FIND: each answer as it comes, the last one without an identifier."""
+        context_id = self._context_of(sop_class_uid)
+        request = CFindRQ(self._next_id(), sop_class_uid)
+        self._exchange.begin(context_id, request)
+        await self._exchange.send(context_id, memoryview(identifier), last=True)
+        while True:
+            answer = await self._exchange.answer_to(request)
+            yield answer
+            if statuses.category(answer.message.status) is not statuses.StatusCategory.PENDING:
+                return
+
+    async def action(
+        self, sop_class_uid: str, sop_instance_uid: str, action_type_id: int, data: bytes
+    ) -> int:
+        """N-ACTION with its information: the status that the peer answers."""
+        request = NActionRQ(self._next_id(), sop_class_uid, sop_instance_uid, action_type_id)
+        return await self._operate(request, data)
+
+    async def report(
+        self, sop_class_uid: str, sop_instance_uid: str, event_type_id: int, data: bytes
+    ) -> int:
+        """N-EVENT-REPORT with its information: the status that the peer answers."""
+        request = NEventReportRQ(self._next_id(), sop_class_uid, sop_instance_uid, event_type_id)
+        return await self._operate(request, data)
+
+    def abort(self) -> None:
+        """End the association at once, for a reason of ours; never waits."""
+        self._exchange.close()
+
+    async def listen(self, timeout_s: float) -> None:
+        """Take events that the peer reports, for so long; returns early if the peer is gone."""
+        await self._exchange.listen(timeout_s)
+
+    async def _operate(self, request: NActionRQ | NEventReportRQ, data: bytes) -> int:
+        context_id = self._context_of(request.sop_class_uid)
+        self._exchange.begin(context_id, request)
+        await self._exchange.send(context_id, memoryview(data), last=True)
+        return (await self._exchange.answer_to(request)).message.status
+
+    async def _send_data_set(self, context_id: int, source: DataSource) -> None:
+        """The command goes out with the first chunk, in one write."""
+        if self._chunk is None:
+            self._chunk = memoryview(bytearray(CHUNK_BYTES))
+        position, length = 0, source.length
+        while True:
+            view = self._chunk[: length - position]
+            count = await _fill(view, source, position) if view else 0
+            position += count
+            is_last = position == length
+            await self._exchange.send(context_id, view[:count], last=is_last)
+            if is_last:
+                return
+            await checkpoint()  # a fast peer and a large object must not keep the loop
+
+    def _next_id(self) -> int:
+        self._last_id = self._last_id % MAX_MESSAGE_ID + 1
+        return self._last_id
+
+    def _context_of(self, sop_class_uid: str) -> int:
+        for (abstract_syntax, _), context_id in self._contexts.items():
+            if abstract_syntax == sop_class_uid:
+                return context_id
+        raise ContextNotAccepted(
+            f"{self._exchange.peer} does not accept {uids.name(sop_class_uid)}"
+        )
+
+
+async def _fill(view: memoryview, source: DataSource, position: int) -> int:
+    """At least one byte of the source in ``view``."""
+    count = source.try_read_into(view, position)
+    if count is None:
+        count = await source.read_into(view, position)
+    if not count:
+        raise SpoolFailed(f"a data set of {source.length} bytes ended after {position}")
+    return count
