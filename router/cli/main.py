@@ -1,4 +1,7 @@
-"""The command ``dicom-router``: arguments only; each command's work is in a module of its own."""
+"""The command ``dicom-router``: arguments only; each command's work is in a module of its own.
+
+A command imports its module when it is run, so that none waits for what only others need.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,7 @@ import anyio
 import typer
 
 from router import __version__
-from router.cli import explaining, remote, sending
-from router.cli.output import fail, messages
-from router.demo.run import run_demo
+from router.cli.output import fail
 from router.domain.errors import RouterError
 from router.observe.logging import configure_logging
 from router.settings.load import load_settings
@@ -29,9 +30,7 @@ app = typer.Typer(
 Config = Annotated[
     Path, typer.Option("--config", "-c", envvar="ROUTER_CONFIG", help="The routing YAML.")
 ]
-Url = Annotated[
-    str, typer.Option("--url", envvar="ROUTER_URL", help="HTTP address of the router.")
-]
+Url = Annotated[str, typer.Option("--url", envvar="ROUTER_URL", help="HTTP address of the router.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -42,22 +41,36 @@ def serve(
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
     """Run the router until SIGTERM or SIGINT."""
-    from router.app import serve as serve_router  # noqa: PLC0415 - other commands start quicker
+    from router.app import serve as serve_router
 
-    configure_logging(json=log_json, level=log_level)
+    try:
+        configure_logging(json=log_json, level=log_level)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--log-level") from None
     anyio.run(serve_router, load_settings(config))
 
 
 @app.command()
-def check(config: Annotated[Path, typer.Argument(help="The routing YAML.")]) -> None:
+def check(
+    config: Annotated[Path, typer.Argument(help="The routing YAML.")], as_json: AsJson = False
+) -> None:
     """Say whether a routing YAML is right, and if not, where and what to write instead."""
-    load_settings(config)
-    messages.print(f"{config}: in order", style="green", highlight=False)
+    from router.cli import checking
+
+    if not checking.check(config, as_json):
+        raise typer.Exit(2)
 
 
 @app.command()
 def explain(
-    files: Annotated[list[Path], typer.Argument(help="Part 10 files; together, one study.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="Part 10 files; those of one study are judged together.",
+        ),
+    ],
     config: Config = DEFAULT_CONFIG,
     url: Annotated[
         str | None, typer.Option("--url", help="Ask this router for its registered candidates too.")
@@ -66,7 +79,10 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say what discard filters and criteria make of files, and why; nothing is sent."""
-    explaining.explain(files, load_settings(config), url, calling, as_json)
+    from router.cli import explaining
+
+    if not explaining.explain(files, load_settings(config), url, calling, as_json):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -79,6 +95,8 @@ def send(
     as_json: AsJson = False,
 ) -> None:
     """Send files as a modality does; fails if anything was not accepted."""
+    from router.cli import sending
+
     if not sending.send(paths, to, called, calling, associations, as_json):
         raise typer.Exit(1)
 
@@ -86,6 +104,8 @@ def send(
 @app.command()
 def candidates(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     """List the candidates of a running router."""
+    from router.cli import remote
+
     remote.candidates(url, as_json)
 
 
@@ -97,6 +117,8 @@ def studies(
     as_json: AsJson = False,
 ) -> None:
     """List studies, newest first; or say all about one: decisions, reasons, where it is."""
+    from router.cli import remote
+
     if study is None:
         remote.studies(url, limit, as_json)
     else:
@@ -106,6 +128,8 @@ def studies(
 @app.command()
 def demo() -> None:
     """Start a router and three writers, send real studies, prove where every byte arrived."""
+    from router.demo.run import run_demo
+
     if not anyio.run(run_demo):
         raise typer.Exit(1)
 
@@ -118,6 +142,7 @@ def version() -> None:
 
 def main() -> None:
     """Entry point: errors that a person can act on are printed, not traced."""
+    configure_logging(json=False, level="WARNING")  # commands log to stderr, too
     try:
         app()
     except RouterError as error:

@@ -9,10 +9,10 @@ import anyio
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from router.cli.output import fail, messages, print_json, print_table
-from router.modality.sender import OutgoingFile, Report, Target, find_files, send_files
 from router.dicom import statuses
 from router.domain.errors import ConfigurationError
 from router.domain.identifiers import ae_title
+from router.modality.sender import OutgoingFile, Report, Target, find_files, send_files
 
 
 def send(
@@ -40,9 +40,7 @@ def parse_target(to: str, called: str, calling: str) -> Target:
     return Target(host.strip("[]"), int(port), ae_title(called), ae_title(calling))
 
 
-def _send_with_progress(
-    files: Sequence[OutgoingFile], target: Target, associations: int
-) -> Report:
+def _send_with_progress(files: Sequence[OutgoingFile], target: Target, associations: int) -> Report:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import aiohttp
 import anyio
+import pydicom
 import yaml
 from anyio.abc import Process
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from rich.console import Console
-from router.modality.sender import OutgoingFile, Report, Target, read_outgoing, send_files
 from router.demo.studies import DemoStudy, make_studies
+from router.modality.sender import OutgoingFile, Report, Target, read_outgoing, send_files
 
 START_WITHIN_S = 30.0
 DELIVER_WITHIN_S = 120.0
@@ -55,7 +56,9 @@ class Proof:
 
     def __str__(self) -> str:
         if self.expected == 0:
-            return "[dim]–[/dim]" if self.identical == 0 else f"[red]{self.identical} too many[/red]"
+            return (
+                "[dim]–[/dim]" if self.identical == 0 else f"[red]{self.identical} too many[/red]"
+            )
         colour = "green" if self.identical == self.expected else "red"
         return f"[{colour}]{self.identical}/{self.expected} identical[/{colour}]"
 
@@ -121,7 +124,7 @@ async def _started(
     with (directory / "processes.log").open("wb") as log:
         try:
             for command in commands:
-                processes.append(
+                processes.append(  # noqa: PERF401 - who was started must be stopped if the next fails
                     await anyio.open_process(command, stdout=log, stderr=subprocess.STDOUT)
                 )
             yield
@@ -244,9 +247,7 @@ def _prove(studies: Sequence[DemoStudy], writers: Sequence[DemoWriter]) -> bool:
     proofs = []
     for study in studies:
         sent = {file.sop_instance_uid: _digest(file) for file in study.files}
-        row = [
-            _proof(sent, held[writer.ae_title], _belongs(study, writer)) for writer in writers
-        ]
+        row = [_proof(sent, held[writer.ae_title], _belongs(study, writer)) for writer in writers]
         proofs += row
         table.add_row(study.title, study.calling_ae_title, str(len(sent)), *map(str, row))
     console.print(table)
@@ -260,8 +261,6 @@ def _prove(studies: Sequence[DemoStudy], writers: Sequence[DemoWriter]) -> bool:
 
 def _belongs(study: DemoStudy, writer: DemoWriter) -> bool:
     """What the criteria say, worked out here from the files and not asked of the router."""
-    import pydicom  # noqa: PLC0415 - only the proof needs it
-
     modalities = {
         str(pydicom.dcmread(file.path, specific_tags=["Modality"], force=True).get("Modality", ""))
         for file in study.files

@@ -88,9 +88,7 @@ def test_a_ct_study_reaches_the_generic_and_the_backup_writer_byte_for_byte(
     assert stack.xray.data_sets() == {}
 
 
-def test_an_xray_study_reaches_the_xray_and_the_backup_writer(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_an_xray_study_reaches_the_xray_and_the_backup_writer(stack: Stack, tmp_path: Path) -> None:
     path = make_dx(tmp_path / "dx")
 
     stack.send(path)

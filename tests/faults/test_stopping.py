@@ -20,8 +20,10 @@ SETTINGS: dict[str, Any] = {
 
 def begin_sending(router: RouterProcess, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "router.cli.main", "send", "--json", "--associations", "3"]
-        + ["--to", f"127.0.0.1:{router.dicom_port}", str(folder)],
+        [
+            *(sys.executable, "-m", "router.cli.main", "send", "--json", "--associations", "3"),
+            *("--to", f"127.0.0.1:{router.dicom_port}", str(folder)),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
@@ -68,7 +70,7 @@ def test_kill_9_in_the_middle_of_delivering_delivers_the_rest_after_a_restart(
     with running(router, backup):
         wait_until(lambda: router.candidates() == {"BACKUP"}, "the writer is registered")
         assert acknowledged(begin_sending(router, tmp_path / "ct")) == len(paths)
-        wait_until(lambda: 0 < backup.count(), "the delivery has begun")
+        wait_until(lambda: backup.count() > 0, "the delivery has begun")
 
         router.kill()
         router.start()
@@ -78,7 +80,7 @@ def test_kill_9_in_the_middle_of_delivering_delivers_the_rest_after_a_restart(
 
 
 def test_sigterm_finishes_what_is_in_flight_and_keeps_the_rest(tmp_path: Path) -> None:
-    paths = make_ct_series(tmp_path / "ct", instances=400, rows=256, columns=256)
+    make_ct_series(tmp_path / "ct", instances=400, rows=256, columns=256)
     router = RouterProcess(tmp_path / "router", SETTINGS)
     backup = WriterProcess(tmp_path, "BACKUP", router.url, None)
     with running(router, backup):
