@@ -44,7 +44,7 @@ class Inspector:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled."""
-        async with anyio.create_task_group() as tasks, self._send, self._receive:
+        async with self._send, self._receive, anyio.create_task_group() as tasks:
             for _ in range(WORKERS):
                 tasks.start_soon(self._work)
             task_status.started()
