@@ -1,0 +1,199 @@
+"""The whole router on one page: its stages in the order in which an instance passes them.
+
+``accept -> negotiate -> receive -> filter -> spool -> acknowledge -> record -> complete ->
+determine -> deliver -> settle -> reclaim``. The nesting of the contexts is the order of the start;
+its reverse is the order of the stop.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from router import __version__, wiring
+from router.admin.api import create_app
+from router.admin.routes import Api
+from router.admin.server import serve_http
+from router.clock import SystemClock
+from router.completion.determiner import Determiner
+from router.completion.held import CandidateFollower
+from router.completion.service import CompletionService
+from router.delivery.destinations.dimse import DimseDestination
+from router.delivery.dispatcher import Dispatcher
+from router.delivery.retention import Retention
+from router.dicom.scan_plan import ScanPlan
+from router.dicom.scanner import ScanLimits
+from router.domain.candidate import Candidate
+from router.domain.errors import UnknownCandidate
+from router.domain.filters import DiscardFilter
+from router.ingress.associations import Ingress
+from router.ingress.inspector import Inspector
+from router.ingress.recorder import Recorder
+from router.ingress.recovery import recover
+from router.ingress.store import Door
+from router.ledger.ledger import open_ledger
+from router.net.acceptor import Acceptor
+from router.registry.service import Registry
+from router.settings.load import registration_token
+from router.settings.models import Settings
+from router.spool.log import open_spool
+
+STOP_WITHIN_S = 10.0
+"""How long messages in flight may take to finish when the router is told to stop, each way."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRouter:
+    """A router that accepts associations."""
+
+    dicom_port: int
+    http_url: str
+
+
+class _Phase:
+    """Why the router is not ready, as ``/readyz`` says it."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = ["starting"]
+
+    def __call__(self) -> Sequence[str]:
+        return self.reasons
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
+    """A router, as long as the block runs; on the way out, what is in flight is finished."""
+    clock = SystemClock()
+    phase = _Phase()
+    limits = ScanLimits(max_sequence_depth=settings.router.max_sequence_depth)
+    discard = DiscardFilter(settings.discard)
+    known = wiring.attributes_read_on_arrival(settings)
+    async with AsyncExitStack() as stack:
+        data = settings.router.data
+        spool = await stack.enter_async_context(
+            open_spool(data / "spool", **wiring.spool_options(settings))
+        )
+        ledger = await stack.enter_async_context(open_ledger(data / "ledger.db"))
+
+        # determine -> deliver -> settle -> reclaim
+        dimse = DimseDestination(
+            spool, settings.router.ae_title, wiring.requestor_timeouts(settings)
+        )
+        registry = Registry(settings, ledger, ledger.views, clock, dimse.probe)
+        retention = Retention(ledger, spool, clock, settings.retention.retain_for)
+        dispatcher = Dispatcher(
+            ledger,
+            {"dimse": dimse},
+            lambda ae_title: _candidate(registry, ae_title),
+            clock,
+            wiring.delivery_settings(settings),
+            lambda _revision: retention.settled(),
+        )
+        determiner = Determiner(
+            ledger, spool, clock, registry.candidates, dispatcher.deliver, known, limits
+        )
+        follower = CandidateFollower(registry.changes, determiner, dispatcher.wake, clock)
+
+        # record -> complete
+        completion = CompletionService(
+            wiring.completion_policy(settings), clock, determiner.complete
+        )
+        recorder = Recorder(ledger, clock, completion.recorded)
+
+        # accept -> negotiate -> receive -> filter -> spool -> acknowledge
+        plan = ScanPlan.compile(known)
+        inspector = Inspector(plan, limits)
+        door = Door(
+            spool,
+            recorder,
+            inspector,
+            completion,
+            clock,
+            plan,
+            limits,
+            discard,
+            wiring.door_policy(settings),
+        )
+        ingress = Ingress(door, completion, wiring.acceptance_policy(settings))
+
+        await registry.restore()
+        api = Api(registry, ledger.views, phase, registration_token(settings))
+        http = await stack.enter_async_context(
+            serve_http(create_app(api), settings.router.http.host, settings.router.http.port)
+        )
+        await recover(spool, ledger)
+        completion.restore(await ledger.open_revisions())
+
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        for service in (recorder, inspector, completion, dispatcher, registry, retention, follower):
+            await tasks.start(service.run)
+        await dispatcher.restore()
+        acceptor = await stack.enter_async_context(
+            Acceptor(
+                ingress,
+                host=settings.router.dicom.host,
+                port=settings.router.dicom.port,
+                limits=wiring.acceptor_limits(settings),
+            )
+        )
+        phase.reasons = []
+        log.info(
+            "router ready",
+            version=__version__,
+            ae_title=settings.router.ae_title,
+            dicom_port=acceptor.port,
+            http=http.url,
+        )
+        try:
+            yield RunningRouter(acceptor.port, http.url)
+        finally:
+            phase.reasons = ["stopping"]
+            with anyio.CancelScope(shield=True):
+                await _drain(acceptor, recorder, dispatcher)
+            tasks.cancel_scope.cancel()
+
+
+async def _drain(acceptor: Acceptor, recorder: Recorder, dispatcher: Dispatcher) -> None:
+    """Answer what is being received, record it, hear the answers to what is being sent."""
+    async with anyio.create_task_group() as both_ways:
+        both_ways.start_soon(dispatcher.drain, STOP_WITHIN_S)
+        await acceptor.drain(STOP_WITHIN_S)
+        with anyio.move_on_after(STOP_WITHIN_S):
+            await recorder.flush()
+
+
+def _candidate(registry: Registry, ae_title: str) -> Candidate | None:
+    try:
+        return registry.candidate(ae_title)
+    except UnknownCandidate:
+        return None
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then finish what is in flight; a second signal ends at once."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with anyio.create_task_group() as tasks:
+            stop = anyio.Event()
+            tasks.start_soon(_run_until, stop, settings, tasks)
+            async for _ in signals:
+                if stop.is_set():
+                    log.warning("stopping at once; what was acknowledged is safe")
+                    tasks.cancel_scope.cancel()
+                    return
+                log.info("stopping")
+                stop.set()
+
+
+async def _run_until(stop: anyio.Event, settings: Settings, tasks: TaskGroup) -> None:
+    async with running(settings):
+        await stop.wait()
+    log.info("stopped")
+    tasks.cancel_scope.cancel()

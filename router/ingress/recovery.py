@@ -1,0 +1,36 @@
+"""At start-up: what the spool holds and the ledger does not know goes into the ledger."""
+
+from __future__ import annotations
+
+import structlog
+
+from router.domain.instance import Instance
+from router.ingress.recorder import BATCH
+from router.ports import Ledger, Spool
+
+log = structlog.get_logger(__name__)
+
+
+async def recover(spool: Spool, ledger: Ledger) -> int:
+    """Record every intact instance that is not in the ledger; how many there were.
+
+    Only the tails that the ledger has not seen are read; with a new ledger that is everything.
+    Nothing is accepted meanwhile. Raises ``LedgerFailed`` or ``SpoolFailed``.
+    """
+    recovered = 0
+    batch: list[Instance] = []
+    async for instance in spool.scan(await ledger.recorded_through()):
+        batch.append(instance)
+        if len(batch) == BATCH:
+            recovered += await _record(ledger, batch)
+            batch = []
+    recovered += await _record(ledger, batch)
+    if recovered:
+        log.info("instances recovered from the spool", instances=recovered)
+    return recovered
+
+
+async def _record(ledger: Ledger, batch: list[Instance]) -> int:
+    if batch:
+        await ledger.record(batch)
+    return len(batch)

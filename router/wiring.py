@@ -1,0 +1,117 @@
+"""From the routing YAML to the values that each part of the router is made with."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypedDict
+
+from router.delivery.lane import DeliverySettings
+from router.dicom.negotiation import AcceptancePolicy
+from router.domain.attributes import BASE_ATTRIBUTES, Attribute
+from router.domain.completion import CompletionPolicy
+from router.domain.expression import attributes_of
+from router.domain.retry import RetryPolicy
+from router.ingress.judgement import DoorPolicy
+from router.net.acceptor import SPARE_CONNECTIONS, AcceptorLimits
+from router.net.connection import ConnectionTimeouts
+from router.net.exchange import RequestorTimeouts
+from router.settings.models import Settings
+
+
+def attributes_read_on_arrival(settings: Settings) -> frozenset[Attribute]:
+    """What is read from every instance: the base, and all that the routing YAML asks about.
+
+    Only what a self-registered writer asks beyond that has to be read from the spool later.
+    """
+    expressions = list(settings.discard)
+    for candidate in settings.candidates.values():
+        expressions += [candidate.criteria] if candidate.criteria is not None else []
+        expressions += candidate.discard or ()
+    return frozenset(BASE_ATTRIBUTES).union(*map(attributes_of, expressions))
+
+
+def completion_policy(settings: Settings) -> CompletionPolicy:
+    """When a study counts as complete."""
+    completion = settings.completion
+    return CompletionPolicy(completion.quiet_after, completion.stable_after)
+
+
+def acceptance_policy(settings: Settings) -> AcceptancePolicy:
+    """Which associations and presentation contexts are accepted."""
+    router = settings.router
+    calling = router.accept_calling
+    return AcceptancePolicy(
+        ae_titles=frozenset({router.ae_title}),
+        calling_ae_titles=None if calling is None else frozenset(calling),
+        accept_unknown_sop_classes=router.accept_unknown_sop_classes,
+        max_length=router.max_pdu_length,
+    )
+
+
+def acceptor_limits(settings: Settings) -> AcceptorLimits:
+    """How many associations there may be, and how long they are waited for."""
+    router, timeouts = settings.router, settings.router.timeouts
+    return AcceptorLimits(
+        max_associations=router.max_associations,
+        max_associations_per_source=router.max_associations_per_source,
+        timeouts=ConnectionTimeouts(
+            artim_s=_seconds(timeouts.artim),
+            idle_s=_seconds(timeouts.idle),
+            message_s=_seconds(timeouts.message),
+        ),
+    )
+
+
+def door_policy(settings: Settings) -> DoorPolicy:
+    """What becomes of instances that are not simply accepted."""
+    return DoorPolicy(
+        refuse_discarded=settings.router.on_discard == "refuse",
+        refuse_malformed=settings.router.on_malformed == "refuse",
+    )
+
+
+def delivery_settings(settings: Settings) -> DeliverySettings:
+    """How lanes behave."""
+    retry = settings.delivery.retry
+    return DeliverySettings(
+        retry=RetryPolicy(
+            first_s=_seconds(retry.first),
+            factor=retry.factor,
+            cap_s=_seconds(retry.max),
+            give_up_after_s=_seconds(retry.give_up_after),
+        )
+    )
+
+
+def requestor_timeouts(settings: Settings) -> RequestorTimeouts:
+    """How long candidates are waited for."""
+    timeouts = settings.delivery.timeouts
+    return RequestorTimeouts(
+        connect_s=_seconds(timeouts.connect),
+        association_s=_seconds(timeouts.association),
+        response_s=_seconds(timeouts.response),
+    )
+
+
+class SpoolOptions(TypedDict):
+    """Keyword arguments of ``open_spool``."""
+
+    segment_bytes: int
+    max_bytes: int | None
+    min_free_bytes: int
+    max_open_segments: int
+
+
+def spool_options(settings: Settings) -> SpoolOptions:
+    """How large the spool may grow; every association may be in the middle of an instance."""
+    spool = settings.spool
+    return SpoolOptions(
+        segment_bytes=spool.segment_size,
+        max_bytes=spool.max_bytes,
+        min_free_bytes=spool.min_free,
+        max_open_segments=settings.router.max_associations + SPARE_CONNECTIONS,
+    )
+
+
+def _seconds(duration: timedelta) -> float:
+    return duration.total_seconds()

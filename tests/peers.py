@@ -1,0 +1,185 @@
+"""Real peers as context managers: each starts a server on a free loopback port and stops it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.stack import data_set_of, free_port, wait_until
+
+PROGRAMS = {
+    "dcmtk": Path("/usr/bin/storescp"),  # by path: pynetdicom brings programs of the same names
+    "orthanc": Path("/usr/sbin/Orthanc"),
+}
+ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
+
+
+def is_there(peer: str) -> bool:
+    """Whether the programs of a peer are installed."""
+    return PROGRAMS[peer].exists()
+
+
+def require(peer: str) -> None:
+    """Skip a test whose peer is missing; under CI=true that is a failure."""
+    if is_there(peer):
+        return
+    message = f"{peer} is not installed ({PROGRAMS[peer]}): make peers"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@contextmanager
+def process(command: Sequence[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A program as long as the block runs; its output goes to a file."""
+    with log.open("ab") as output:
+        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **options)
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait(10)
+
+
+def echoes(port: int) -> bool:
+    """Whether dcmtk's ``echoscu`` gets an answer there."""
+    command = ["/usr/bin/echoscu", "-to", "2", "127.0.0.1", str(port)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@dataclass(frozen=True)
+class StoreSCP:
+    """dcmtk's ``storescp``, and the files it has stored."""
+
+    port: int
+    folder: Path
+
+    def data_sets(self) -> dict[str, bytes]:
+        """SOP Instance UID to data set, as it was received."""
+        return {
+            path.name.partition(".")[2]: data_set_of(path)
+            for path in self.folder.iterdir()
+            if path.is_file()
+        }
+
+
+@contextmanager
+def storescp(
+    folder: Path, *options: str, port: int | None = None, tuned: bool = True
+) -> Iterator[StoreSCP]:
+    """``storescp`` writing what it receives bit by bit; ``tuned`` turns Nagle's algorithm off."""
+    require("dcmtk")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    command = [str(PROGRAMS["dcmtk"]), "-od", str(folder), "+B", "+xa", *options, str(port)]
+    environment = {**ENVIRONMENT, "TCP_NODELAY": "1" if tuned else "0"}
+    with process(command, folder.with_suffix(".log"), env=environment):
+        wait_until(lambda: echoes(port), "storescp answers")
+        yield StoreSCP(port, folder)
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """A running Orthanc."""
+
+    port: int
+    url: str
+
+    def get(self, path: str) -> Any:
+        """The JSON of a GET."""
+        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+            return json.load(response)
+
+    def bytes_of(self, path: str) -> bytes:
+        """The bytes of a GET."""
+        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+            content: bytes = response.read()
+            return content
+
+    def post(self, path: str, body: bytes) -> Any:
+        """The JSON of a POST."""
+        request = urllib.request.Request(self.url + path, data=body, method="POST")
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
+
+    def instances(self) -> list[str]:
+        """Orthanc's identifiers of what it holds."""
+        listed: list[str] = self.get("/instances")
+        return listed
+
+
+@contextmanager
+def orthanc(
+    folder: Path, ae_title: str = "ORTHANC", port: int | None = None, **configuration: Any
+) -> Iterator[Orthanc]:
+    """An Orthanc with an empty storage."""
+    require("orthanc")
+    folder.mkdir(parents=True, exist_ok=True)
+    dicom, http = port or free_port(), free_port()
+    settings = {
+        "Name": ae_title,
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "DicomAet": ae_title,
+        "DicomPort": dicom,
+        "HttpPort": http,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomCheckCalledAet": False,
+        "UnknownSopClassAccepted": True,
+        "Plugins": [],
+        **configuration,
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    peer = Orthanc(dicom, f"http://127.0.0.1:{http}")
+    command = [str(PROGRAMS["orthanc"]), str(folder / "orthanc.json")]
+    with process(command, folder / "orthanc.log"):
+        wait_until(lambda: _answers(peer), "Orthanc answers")
+        yield peer
+
+
+def _answers(peer: Orthanc) -> bool:
+    try:
+        peer.get("/system")
+    except (urllib.error.URLError, ConnectionError):
+        return False
+    return True
+
+
+def dcmtk(program: str, *arguments: str, tuned: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run one of dcmtk's clients to its end."""
+    require("dcmtk")
+    return subprocess.run(
+        [f"/usr/bin/{program}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**ENVIRONMENT, "TCP_NODELAY": "1" if tuned else "0"},
+        check=False,
+    )
+
+
+def delayed_acknowledgements() -> int:
+    """How often this machine's kernel has let a TCP acknowledgement wait for its timer."""
+    names, values = (
+        line.split()
+        for line in Path("/proc/net/netstat").read_text().splitlines()
+        if line.startswith("TcpExt:")
+    )
+    return int(values[names.index("DelayedACKs")])
