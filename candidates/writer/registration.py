@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import quote
 
 import aiohttp
 import anyio
 import structlog
 import tenacity
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=10)
 
@@ -27,13 +29,16 @@ class NotRegistered(Exception):
     """The router does not know this writer (any more)."""
 
 
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Lease(BaseModel):
     """What the router answers to a registration, as far as a writer needs it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    lease_s: float
-    heartbeat_s: float
+    lease_s: Seconds
+    heartbeat_s: Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,7 @@ class Registrar:
 
     async def run(self) -> None:
         """Stay registered until cancelled. Raises ``RegistrationRefused``."""
-        async with aiohttp.ClientSession(
-            headers=self._headers, timeout=REQUEST_TIMEOUT
-        ) as session:
+        async with aiohttp.ClientSession(headers=self._headers, timeout=REQUEST_TIMEOUT) as session:
             while True:
                 lease = await self._register(session)
                 await self._heartbeat_while_known(session, lease)
@@ -85,16 +88,18 @@ class Registrar:
         sleep=anyio.sleep,
     )
     async def _register(self, session: aiohttp.ClientSession) -> Lease:
-        answer = await self._post(session, self._url, self._announcement.body())
         try:
+            answer = await self._post(session, self._url, self._announcement.body())
             lease = Lease.model_validate_json(answer)
+        except NotRegistered as error:  # a proxy whose router is away, maybe
+            raise RegistrationFailed(str(error)) from error
         except ValidationError as error:
             raise RegistrationFailed(f"{self._url} is not a router's: {error}") from error
         log.info("registered", router=self._url, lease_s=lease.lease_s)
         return lease
 
     async def _heartbeat_while_known(self, session: aiohttp.ClientSession, lease: Lease) -> None:
-        url = f"{self._url}/{self._announcement.ae_title}/heartbeat"
+        url = f"{self._url}/{quote(self._announcement.ae_title, safe='')}/heartbeat"
         while True:
             await anyio.sleep(lease.heartbeat_s)
             try:
@@ -112,7 +117,7 @@ class Registrar:
             async with session.post(url, json=body) as response:
                 text = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise RegistrationFailed(f"{url}: {error or type(error).__name__}") from error
+            raise RegistrationFailed(f"{url}: {str(error) or type(error).__name__}") from error
         explanation = f"{url}: {response.status} {text.decode(errors='replace')[:500]}"
         if response.status == 404:
             raise NotRegistered(explanation)

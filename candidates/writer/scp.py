@@ -9,6 +9,7 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
+from candidates.writer.storage import IncomingFile, Storage
 from router.dicom import statuses, uids
 from router.dicom.dimse import CStoreRQ, Message
 from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress
@@ -17,8 +18,6 @@ from router.dicom.part10 import file_header
 from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ
 from router.dicom.scanner import DataSetScanner, ScanLimits, ScanPlan, ScanResult, scan_stored
 from router.domain.instance import Identity
-
-from candidates.writer.storage import IncomingFile, Storage
 
 Answer = Callable[[int, str], None]
 
@@ -70,7 +69,7 @@ class WriterService:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Publish what arrives until cancelled."""
-        async with anyio.create_task_group() as tasks, self._send, self._receive:
+        async with self._send, self._receive, anyio.create_task_group() as tasks:
             for _ in range(PUBLISHERS):
                 tasks.start_soon(self._publish_all)
             task_status.started()
@@ -89,9 +88,7 @@ class WriterService:
             arrived.file.discard()
             return statuses.CANNOT_UNDERSTAND, "the data set lacks valid study or series UIDs"
         try:
-            self.storage.publish(
-                arrived.file, self.storage.path_of(study[0], series[0], instance)
-            )
+            self.storage.publish(arrived.file, self.storage.path_of(study[0], series[0], instance))
         except OSError as error:
             arrived.file.discard()
             log.error("an instance could not be stored", error=str(error))

@@ -22,7 +22,11 @@ class IncomingFile:
     def __init__(self, path: Path, header: bytes):
         self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
-        self.write([memoryview(header)])
+        try:
+            self.write([memoryview(header)])
+        except OSError:
+            self.discard()
+            raise
 
     def write(self, fragments: Sequence[memoryview]) -> None:
         """Append; raises ``OSError`` when the disk does not take it."""
@@ -45,16 +49,18 @@ class IncomingFile:
     def close_durably(self) -> Path:
         """Flush and close; the temporary path. Blocks."""
         os.fdatasync(self._descriptor)
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._close()
         return self._path
 
     def discard(self) -> None:
         """Remove what was written."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._close()
         self._path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class Storage:
@@ -65,7 +71,7 @@ class Storage:
         self.root = root
         self._directories = threading.Lock()
         self._incoming = root / "incoming"
-        self._incoming.mkdir(parents=True, exist_ok=True)
+        _make_directories(self._incoming)
         for leftover in self._incoming.iterdir():
             leftover.unlink()
 
