@@ -1,0 +1,118 @@
+"""The data sets of storage commitment (PS3.4 tables J.3-1 and J.3-2), read and written by pydicom.
+
+They may list thousands of instances: read and write them in a worker thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
+from pydicom.sequence import Sequence as Items
+
+from router.dicom import uids
+from router.domain.commitment import CommitmentReport, CommitmentRequest, Reference
+from router.domain.errors import CannotUnderstand
+
+REQUEST_STORAGE_COMMITMENT = 1  # action type
+ALL_COMMITTED, SOME_FAILED = 1, 2  # event types
+
+
+def read_request(data: bytes, transfer_syntax_uid: str) -> CommitmentRequest:
+    """What an N-ACTION asks; raises ``CannotUnderstand``."""
+    data_set = _read(data, transfer_syntax_uid)
+    references = tuple(_reference(item) for item in data_set.get("ReferencedSOPSequence") or ())
+    if not references:
+        raise CannotUnderstand("the storage commitment request lists no instances")
+    return CommitmentRequest(_transaction(data_set), references)
+
+
+def read_report(data: bytes, transfer_syntax_uid: str) -> CommitmentReport:
+    """What an N-EVENT-REPORT says; raises ``CannotUnderstand``."""
+    data_set = _read(data, transfer_syntax_uid)
+    failed = data_set.get("FailedSOPSequence") or ()
+    return CommitmentReport(
+        _transaction(data_set),
+        tuple(_reference(item) for item in data_set.get("ReferencedSOPSequence") or ()),
+        tuple((_reference(item), int(item.get("FailureReason") or 0x0110)) for item in failed),
+    )
+
+
+def write_request(request: CommitmentRequest, transfer_syntax_uid: str) -> bytes:
+    """The action information of an N-ACTION."""
+    data_set = Dataset()
+    data_set.TransactionUID = request.transaction_uid
+    data_set.ReferencedSOPSequence = _items(request.references)
+    return _write(data_set, transfer_syntax_uid)
+
+
+def write_report(report: CommitmentReport, transfer_syntax_uid: str) -> bytes:
+    """The event information of an N-EVENT-REPORT."""
+    data_set = Dataset()
+    data_set.TransactionUID = report.transaction_uid
+    if report.committed:
+        data_set.ReferencedSOPSequence = _items(report.committed)
+    if report.failed:
+        failed = _items(reference for reference, _ in report.failed)
+        for item, (_, reason) in zip(failed, report.failed, strict=True):
+            item.FailureReason = reason
+        data_set.FailedSOPSequence = failed
+    return _write(data_set, transfer_syntax_uid)
+
+
+def event_type(report: CommitmentReport) -> int:
+    """The event type that says what the report says."""
+    return SOME_FAILED if report.failed else ALL_COMMITTED
+
+
+def _read(data: bytes, transfer_syntax_uid: str) -> Dataset:
+    try:
+        data_set = _parse(data, transfer_syntax_uid)
+        data_set.decode()
+    except Exception as error:
+        raise CannotUnderstand(f"a storage commitment data set cannot be read: {error}") from error
+    return data_set
+
+
+def _parse(data: bytes, transfer_syntax_uid: str) -> Dataset:
+    return read_dataset(
+        BytesIO(data),
+        uids.is_implicit_vr(transfer_syntax_uid),
+        not uids.is_big_endian(transfer_syntax_uid),
+    )
+
+
+def _write(data_set: Dataset, transfer_syntax_uid: str) -> bytes:
+    stream = DicomBytesIO()
+    stream.is_little_endian = not uids.is_big_endian(transfer_syntax_uid)
+    stream.is_implicit_VR = uids.is_implicit_vr(transfer_syntax_uid)
+    write_dataset(stream, data_set)
+    return stream.getvalue()
+
+
+def _transaction(data_set: Dataset) -> str:
+    uid = str(data_set.get("TransactionUID") or "")
+    if not uids.is_valid_uid(uid):
+        raise CannotUnderstand("a storage commitment data set has no valid TransactionUID")
+    return uid
+
+
+def _reference(item: Dataset) -> Reference:
+    return Reference(
+        str(item.get("ReferencedSOPClassUID") or ""),
+        str(item.get("ReferencedSOPInstanceUID") or ""),
+    )
+
+
+def _items(references: Iterable[Reference]) -> Sequence[Dataset]:
+    items = Items()
+    for reference in references:
+        item = Dataset()
+        item.ReferencedSOPClassUID = reference.sop_class_uid
+        item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+        items.append(item)
+    return items

@@ -1,0 +1,125 @@
+"""Storage commitment (PS3.4 annex J): who asked about what, and what can be answered. Pure.
+
+A modality asks whether instances are safe. With ``delivered`` an instance is committed when every
+required candidate holds it; with ``spooled`` when the router does. What fails, fails with a reason
+of PS3.3 section C.14.1.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+from router.domain.delivery import DeliveryState, ItemState
+
+
+class CommitmentPolicy(StrEnum):
+    """Who has to hold an instance before it is reported as committed."""
+
+    DELIVERED = "delivered"  # every required candidate
+    SPOOLED = "spooled"  # the router
+
+
+class FailureReason(IntEnum):
+    """Why an instance is not committed (PS3.3 section C.14.1.1)."""
+
+    PROCESSING_FAILURE = 0x0110
+    NO_SUCH_OBJECT_INSTANCE = 0x0112
+    CLASS_INSTANCE_CONFLICT = 0x0119
+    REFERENCED_SOP_CLASS_NOT_SUPPORTED = 0x0122
+    DUPLICATE_TRANSACTION_UID = 0x0131
+    RESOURCE_LIMITATION = 0x0213
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An instance that a request is about."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentRequest:
+    """What an N-ACTION asks."""
+
+    transaction_uid: str
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentReport:
+    """What an N-EVENT-REPORT says."""
+
+    transaction_uid: str
+    committed: tuple[Reference, ...]
+    failed: tuple[tuple[Reference, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What the ledger knows of an instance that somebody asks about.
+
+    ``required`` lists, for each required candidate that shall get it, the state of the delivery and
+    of the instance in it; None: its revision has not been determined yet.
+    """
+
+    sop_class_uid: str
+    is_accepted: bool  # in the spool, or delivered and reclaimed; not quarantined
+    required: tuple[tuple[DeliveryState, ItemState], ...] | None
+
+
+PENDING = None
+"""Nothing can be said about the instance yet."""
+
+
+def judge(
+    reference: Reference, holding: Holding | None, policy: CommitmentPolicy
+) -> FailureReason | bool | None:
+    """True: committed; a reason: never will be; None: it cannot be said yet."""
+    if holding is None or not holding.is_accepted:
+        return FailureReason.NO_SUCH_OBJECT_INSTANCE
+    if reference.sop_class_uid != holding.sop_class_uid:
+        return FailureReason.CLASS_INSTANCE_CONFLICT
+    if policy is CommitmentPolicy.SPOOLED:
+        return True
+    if not holding.required:
+        return PENDING  # not determined, or nobody is there who must have it
+    if any(
+        item is ItemState.REFUSED or state is DeliveryState.DEAD for state, item in holding.required
+    ):
+        return FailureReason.PROCESSING_FAILURE
+    if all(state is DeliveryState.DELIVERED for state, _ in holding.required):
+        return True
+    return PENDING
+
+
+def report(
+    transaction_uid: str, verdicts: Iterable[tuple[Reference, FailureReason | bool | None]]
+) -> CommitmentReport:
+    """The report of a transaction; what is still undecided fails as a processing failure."""
+    committed: list[Reference] = []
+    failed: list[tuple[Reference, int]] = []
+    for reference, verdict in verdicts:
+        if verdict is True:
+            committed.append(reference)
+        else:
+            failed.append((reference, int(verdict or FailureReason.PROCESSING_FAILURE)))
+    return CommitmentReport(transaction_uid, tuple(committed), tuple(failed))
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A commitment that a modality asked for, as the ledger keeps it."""
+
+    id: int
+    transaction_uid: str
+    calling_ae_title: str  # who asked, and gets the report
+    called_ae_title: str
+    address: str
+    requested_at: datetime
+    attempts: int  # to report
+    next_attempt_at: datetime | None
+    reported_at: datetime | None
