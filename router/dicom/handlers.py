@@ -18,6 +18,10 @@ It may be called long after the connection has died, and then does nothing.
 """
 
 
+Respond = Callable[[Message], None]
+"""Sends the response to one other request; called as :data:`Answer` is."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
     """Where a connection comes from."""
@@ -74,11 +78,11 @@ class AssociationReceiver(Protocol):
         ...
 
     def request(
-        self, message: Message, context: AcceptedContext, data: bytes | None
-    ) -> Message | None:
-        """Answer a request other than C-ECHO and C-STORE; None: not offered (0211).
+        self, message: Message, context: AcceptedContext, data: bytes | None, respond: Respond
+    ) -> bool:
+        """Take a request other than C-ECHO and C-STORE; False: not offered (0211).
 
-        ``data`` is its whole data set, of a bounded size.
+        ``data`` is its whole data set, of a bounded size. ``respond`` now or later, once.
         """
         ...
 

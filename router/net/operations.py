@@ -140,7 +140,7 @@ class Operations:
                 comment = f"missing: {', '.join(missing)}"
                 self._responder.fail(context_id, message, statuses.MISSING_ATTRIBUTE, comment)
             case CFindRQ() | NActionRQ() | NEventReportRQ():
-                self._responder.respond(context_id, self._ask(message, context, collector))
+                self._ask(message, context, collector)
             case CCancelRQ() | _:
                 pass  # nothing to cancel, nothing asked
 
@@ -149,12 +149,16 @@ class Operations:
         request: CFindRQ | NActionRQ | NEventReportRQ,
         context: AcceptedContext,
         collector: _Collector,
-    ) -> Message:
+    ) -> None:
+        def respond(response: Message) -> None:
+            self._responder.respond(context.context_id, response)
+
         if collector.overflowed:
-            return refusal(request, statuses.RESOURCE_LIMITATION)
+            respond(refusal(request, statuses.RESOURCE_LIMITATION))
+            return
         data = collector.take() if request.has_data_set else None
-        answer = self._receiver.request(request, context, data)
-        return answer or refusal(request, statuses.UNRECOGNISED_OPERATION)
+        if not self._receiver.request(request, context, data, respond):
+            respond(refusal(request, statuses.UNRECOGNISED_OPERATION))
 
 
 def refusal(request: CFindRQ | NActionRQ | NEventReportRQ, status: int) -> dimse.Response:
