@@ -9,10 +9,10 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
-from candidates.writer.storage import IncomingFile, Storage
-from router.dicom import statuses, uids
+from candidates.writer.storage import IncomingFile, Storage, can_be_kept
+from router.dicom import statuses
 from router.dicom.dimse import CStoreRQ, Message
-from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress
+from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress, Respond
 from router.dicom.negotiation import AcceptancePolicy, AcceptedContext, negotiate
 from router.dicom.part10 import file_header
 from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ
@@ -84,9 +84,9 @@ class WriterService:
         study = scan.facts.get("StudyInstanceUID", ())
         series = scan.facts.get("SeriesInstanceUID", ())
         instance = arrived.request.sop_instance_uid
-        if not (study and series and all(map(uids.is_valid_uid, (study[0], series[0], instance)))):
+        if not (study and series and all(map(can_be_kept, (study[0], series[0], instance)))):
             arrived.file.discard()
-            return statuses.CANNOT_UNDERSTAND, "the data set lacks valid study or series UIDs"
+            return statuses.CANNOT_UNDERSTAND, "the data set lacks usable study or series UIDs"
         try:
             self.storage.publish(arrived.file, self.storage.path_of(study[0], series[0], instance))
         except OSError as error:
@@ -116,10 +116,10 @@ class WriterAssociation:
         return WriterReception(self._service, self._calling_ae_title, request, context)
 
     def request(
-        self, message: Message, context: AcceptedContext, data: bytes | None
-    ) -> Message | None:
+        self, message: Message, context: AcceptedContext, data: bytes | None, respond: Respond
+    ) -> bool:
         """No other operation is offered."""
-        return None
+        return False
 
     def closed(self, how: AssociationEnd) -> None:
         """Nothing outlives the association."""

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 IOV_MAX = 1024
+INCOMING = ".incoming"
+
+_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,63}")
+
+
+def can_be_kept(uid: str) -> bool:
+    """Whether a UID can name a folder or a file, though it be none by PS3.5 section 9.1.
+
+    Careless senders have such UIDs, and their studies must be kept as well.
+    """
+    return _NAME.fullmatch(uid) is not None
 
 
 class IncomingFile:
@@ -64,13 +76,13 @@ class IncomingFile:
 
 
 class Storage:
-    """The folder of a writer: ``<study>/<series>/<instance>.dcm`` and ``incoming/``."""
+    """The folder of a writer: ``<study>/<series>/<instance>.dcm`` and ``.incoming/``."""
 
     def __init__(self, root: Path):
         """Creates the folders; leftovers of an interrupted reception are removed."""
         self.root = root
         self._directories = threading.Lock()
-        self._incoming = root / "incoming"
+        self._incoming = root / INCOMING
         _make_directories(self._incoming)
         for leftover in self._incoming.iterdir():
             leftover.unlink()
@@ -88,7 +100,7 @@ class Storage:
         _sync_directory(final.parent)
 
     def path_of(self, study_uid: str, series_uid: str, instance_uid: str) -> Path:
-        """Where an instance is kept. The UIDs have been checked to be UIDs."""
+        """Where an instance is kept. All three ``can_be_kept``."""
         return self.root / study_uid / series_uid / f"{instance_uid}.dcm"
 
     def files(self) -> list[Path]:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from router.dicom.negotiation import AcceptancePolicy, accepted_contexts, negotiate, propose
+from router import wiring
+from router.dicom.negotiation import accepted_contexts, negotiate, propose
 from router.dicom.part10 import FileHeader, read_file_header
 from router.dicom.pdu import AssociateRJ, AssociateRQ, UserInformation
-from router.dicom.scanner import Finding, ScanLimits, ScanPlan, scan_stored
-from router.domain.attributes import BASE_ATTRIBUTES, Attribute
+from router.dicom.scanner import Finding, ScanLimits, ScanPlan, ScanResult, scan_stored
+from router.domain.attributes import Attribute
 from router.domain.errors import RouterError
 from router.domain.filters import DiscardFilter
 from router.domain.instance import Disposition, Facts, Identity, Provenance
-from router.ingress.judgement import DoorPolicy, judge, with_provenance
+from router.ingress.judgement import judge, with_provenance
 from router.settings.models import Settings
 
 HEADER_BYTES = 64 * 1024
@@ -46,23 +47,17 @@ class Doorstep:
     """The door of a router with these settings, as one calling AE title finds it."""
 
     def __init__(self, settings: Settings, calling_ae_title: str, attributes: Iterable[Attribute]):
-        """``attributes`` are read besides those that discard filters and the ledger need."""
-        router = settings.router
+        """``attributes`` are read too, as the router reads them when it determines candidates."""
+        known = wiring.attributes_read_on_arrival(settings)
+        self._plan = ScanPlan.compile(known)
+        more = frozenset(attributes) - known
+        self._later = ScanPlan.compile(more) if more else None
+        self._limits = ScanLimits(max_sequence_depth=settings.router.max_sequence_depth)
         self._discard = DiscardFilter(settings.discard)
-        self._plan = ScanPlan.compile((*BASE_ATTRIBUTES, *self._discard.attributes, *attributes))
-        self._limits = ScanLimits(max_sequence_depth=router.max_sequence_depth)
-        self._policy = DoorPolicy(
-            refuse_discarded=router.on_discard == "refuse",
-            refuse_malformed=router.on_malformed == "refuse",
-        )
-        calling = router.accept_calling
-        self._acceptance = AcceptancePolicy(
-            ae_titles=frozenset({router.ae_title}),
-            calling_ae_titles=None if calling is None else frozenset(calling),
-            accept_unknown_sop_classes=router.accept_unknown_sop_classes,
-        )
+        self._policy = wiring.door_policy(settings)
+        self._acceptance = wiring.acceptance_policy(settings)
         self._provenance = Provenance(
-            calling_ae_title, router.ae_title, ASSUMED_ADDRESS, "", datetime.now(UTC)
+            calling_ae_title, settings.router.ae_title, ASSUMED_ADDRESS, "", datetime.now(UTC)
         )
 
     def examine(self, path: Path) -> Arrival:
@@ -80,26 +75,29 @@ class Doorstep:
         announced = Identity(
             header.sop_class_uid, header.sop_instance_uid, "", "", header.transfer_syntax_uid
         )
-
-        def read(offset: int, size: int) -> bytes:
-            return os.pread(descriptor, size, header.data_set_offset + offset)
-
-        length = os.fstat(descriptor).st_size - header.data_set_offset
-        scan = scan_stored(self._plan, header.transfer_syntax_uid, self._limits, read, length)
+        scan = self._scan(self._plan, header, descriptor)
         rejection = self._rejection(header)
         if rejection:
             facts = with_provenance(scan.facts, announced, self._provenance)
             return Arrival(path, Disposition.REFUSED, None, rejection, announced, facts)
         verdict = judge(announced, scan, self._provenance, self._discard, self._policy)
+        later = self._scan(self._later, header, descriptor).facts if self._later else {}
         return Arrival(
             path,
             verdict.disposition,
             verdict.status,
             verdict.reason,
             verdict.identity,
-            verdict.facts,
+            {**later, **verdict.facts},
             scan.warnings,
         )
+
+    def _scan(self, plan: ScanPlan, header: FileHeader, descriptor: int) -> ScanResult:
+        def read(offset: int, size: int) -> bytes:
+            return os.pread(descriptor, size, header.data_set_offset + offset)
+
+        length = os.fstat(descriptor).st_size - header.data_set_offset
+        return scan_stored(plan, header.transfer_syntax_uid, self._limits, read, length)
 
     def _rejection(self, header: FileHeader) -> str:
         """Why the file would not get as far as a C-STORE; empty: it would."""

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from candidates.writer.scp import WriterService
-from candidates.writer.storage import Storage
+from candidates.writer.storage import INCOMING, Storage
 from router.dicom import statuses
 from router.dicom.negotiation import propose
 from router.domain.errors import AssociationLost, AssociationRejected, SpoolFailed
@@ -44,7 +44,7 @@ class Writer:
         return answer.status
 
     def incoming(self) -> list[Path]:
-        return list((self.storage.root / "incoming").iterdir())
+        return list((self.storage.root / INCOMING).iterdir())
 
 
 @pytest.fixture
@@ -95,13 +95,25 @@ async def test_a_data_set_that_names_no_study_is_refused_and_leaves_nothing(
     assert writer.incoming() == []
 
 
-async def test_a_uid_that_is_a_path_is_refused(writer: Writer) -> None:
-    study = b"\x20\x00\x0d\x00UI\x08\x00../../x\0" + b"\x20\x00\x0e\x00UI\x04\x001.2\0"
+def data_set_of_study(uid: bytes) -> bytes:
+    """A data set of nothing but the UIDs of study and series; the study's of even length."""
+    study = b"\x20\x00\x0d\x00UI" + len(uid).to_bytes(2, "little") + uid
+    return study + b"\x20\x00\x0e\x00UI\x04\x001.2\0"
 
-    status = await writer.store(CT, "1.2.3", EXPLICIT, study)
+
+@pytest.mark.parametrize("uid", [b"../../x\0", b"..", b".incoming\0", b"a/b\0"])
+async def test_a_uid_that_is_a_path_is_refused(writer: Writer, uid: bytes) -> None:
+    status = await writer.store(CT, "1.2.3", EXPLICIT, data_set_of_study(uid))
 
     assert status == statuses.CANNOT_UNDERSTAND
     assert writer.incoming() == []
+
+
+async def test_a_uid_that_is_none_by_the_standard_is_kept_nevertheless(writer: Writer) -> None:
+    status = await writer.store(CT, "1.2.3", EXPLICIT, data_set_of_study(b"Study_01-a"))
+
+    assert status == statuses.SUCCESS
+    assert [path.parts[-3] for path in writer.storage.files()] == ["Study_01-a"]
 
 
 async def test_who_calls_another_ae_title_is_rejected(writer: Writer) -> None:

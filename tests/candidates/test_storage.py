@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from candidates.writer.storage import IOV_MAX, IncomingFile, Storage
+from candidates.writer.storage import INCOMING, IOV_MAX, IncomingFile, Storage
 
 STUDY, SERIES, INSTANCE = "1.2", "1.2.3", "1.2.3.4"
 CHILD = [sys.executable, "-m", "tests.candidates.publishing_child"]
@@ -28,7 +28,7 @@ def storage(tmp_path: Path) -> Storage:
 
 
 def incoming(storage: Storage) -> list[Path]:
-    return list((storage.root / "incoming").iterdir())
+    return list((storage.root / INCOMING).iterdir())
 
 
 def received(storage: Storage, content: bytes) -> IncomingFile:
@@ -193,12 +193,12 @@ def test_an_instance_is_durable_before_it_has_its_name_and_named_before_it_is_an
         rf"fsync\(\d+<{re.escape(str(tmp_path))}>\) += 0",
         rf"mkdir\(\"{place}\"",
         rf"fsync\(\d+<{re.escape(str(tmp_path))}/volume>\) += 0",
-        rf"fdatasync\(\d+<{place}/incoming/\w+>\) += 0",
+        rf"fdatasync\(\d+<{place}/\.incoming/\w+>\) += 0",
         rf"mkdir\(\"{place}/1\.2\"",
         rf"fsync\(\d+<{place}>\) += 0",
         rf"mkdir\(\"{place}/1\.2/1\.2\.3\"",
         rf"fsync\(\d+<{place}/1\.2>\) += 0",
-        rf"rename\(\"{place}/incoming/\w+\", \"{place}/1\.2/1\.2\.3/1\.2\.3\.4\.dcm\"\) += 0",
+        rf"rename\(\"{place}/\.incoming/\w+\", \"{place}/1\.2/1\.2\.3/1\.2\.3\.4\.dcm\"\) += 0",
         rf"fsync\(\d+<{place}/1\.2/1\.2\.3>\) += 0",
         r"write\(1<.*\"stored",
     ]
