@@ -171,8 +171,13 @@ class Ledger(Protocol):
         """All deliveries that are not terminal, for start-up; active ones become pending."""
         ...
 
-    async def pending_items(self, delivery_id: int, limit: int) -> Sequence[DeliveryItem]:
-        """Items of a delivery that are still to be sent, in order of arrival."""
+    async def pending_items(
+        self, delivery_id: int, limit: int, *, after: int = 0
+    ) -> Sequence[DeliveryItem]:
+        """Items of a delivery that are still to be sent, in order of arrival.
+
+        At most ``limit``, past the item whose ``instance_id`` is ``after``.
+        """
         ...
 
     async def begin_attempt(self, delivery_id: int, at: datetime) -> None:

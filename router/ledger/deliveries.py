@@ -59,12 +59,15 @@ def unfinished_deliveries(connection: Connection) -> Sequence[Delivery]:
     return [delivery_of(row) for row in rows]
 
 
-def pending_items(connection: Connection, delivery_id: int, limit: int) -> Sequence[DeliveryItem]:
+def pending_items(
+    connection: Connection, delivery_id: int, limit: int, after: int
+) -> Sequence[DeliveryItem]:
     """See ``ports.Ledger.pending_items``."""
     rows = connection.execute(
         SELECT_ITEMS.where(
             delivery_item.c.delivery_id == delivery_id,
             delivery_item.c.state == ItemState.PENDING,
+            delivery_item.c.instance_id > after,
         )
         .order_by(delivery_item.c.instance_id)
         .limit(limit)

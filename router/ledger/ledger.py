@@ -94,9 +94,13 @@ class SqlLedger:
         """See ``ports.Ledger.unfinished_deliveries``. Attempts that never ended say so."""
         return await self._database.write(deliveries.unfinished_deliveries)
 
-    async def pending_items(self, delivery_id: int, limit: int) -> Sequence[DeliveryItem]:
+    async def pending_items(
+        self, delivery_id: int, limit: int, *, after: int = 0
+    ) -> Sequence[DeliveryItem]:
         """See ``ports.Ledger.pending_items``."""
-        return await self._database.read(lambda c: deliveries.pending_items(c, delivery_id, limit))
+        return await self._database.read(
+            lambda c: deliveries.pending_items(c, delivery_id, limit, after)
+        )
 
     async def begin_attempt(self, delivery_id: int, at: datetime) -> None:
         """See ``ports.Ledger.begin_attempt``."""

@@ -59,6 +59,15 @@ async def test_pending_items_come_in_order_of_arrival_with_what_sending_needs(
     assert [item.attempts for item in items] == [0, 0]
 
 
+async def test_pending_items_can_be_walked_page_by_page(ledger: SqlLedger) -> None:
+    (delivery,) = await routed(ledger, count=5)
+    first, second, third, *rest = await item_ids(ledger, delivery)
+    await ledger.record_results(delivery.id, [result(third)])
+    page = await ledger.pending_items(delivery.id, 2, after=first)
+    assert [item.instance_id for item in page] == [second, rest[0]]
+    assert await ledger.pending_items(delivery.id, 2, after=rest[-1]) == []
+
+
 async def test_a_stored_instance_is_counted_and_not_sent_again(ledger: SqlLedger) -> None:
     (delivery,) = await routed(ledger)
     first, *rest = await item_ids(ledger, delivery)
