@@ -1,0 +1,226 @@
+"""The compose files say what router and writer understand; no container is started here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from typer.core import TyperGroup
+
+from candidates.writer import cli as writer_cli
+from router.cli import main as router_cli
+from router.domain.criteria import parse_criteria
+from router.settings.load import examine_settings
+from router.settings.models import Settings
+
+ROOT = Path(__file__).parents[1]
+COMPOSE = ROOT / "compose"
+DOCKERFILE = (COMPOSE / "Dockerfile").read_text()
+CONFIG_IN_CONTAINER = "/etc/dicom-router/router.yaml"
+CRITERIA = {
+    "generic-writer": "MODALITY|NOT_IN|CR,DX",
+    "xray-writer": "MODALITY|IN|CR,DX",
+    "backup-writer": None,
+}
+
+
+def services(name: str) -> dict[str, dict[str, Any]]:
+    """The services of a compose file."""
+    document: dict[str, dict[str, Any]] = yaml.safe_load((COMPOSE / name).read_text())
+    return document["services"]
+
+
+def writers(name: str) -> dict[str, dict[str, Any]]:
+    return {key: service for key, service in services(name).items() if key != "router"}
+
+
+def of_image() -> dict[str, str]:
+    """The environment that the image sets."""
+    words = [word for line in re.findall(r"^ENV (.*)$", DOCKERFILE, re.M) for word in line.split()]
+    return dict(word.split("=", 1) for word in words)
+
+
+def environment(service: Mapping[str, Any]) -> dict[str, str]:
+    """The environment of a service's container."""
+    return {**of_image(), **dict(line.split("=", 1) for line in service["environment"])}
+
+
+def writer_options(monkeypatch: pytest.MonkeyPatch, service: Mapping[str, Any]) -> dict[str, Any]:
+    """What the writer's command line makes of a service, checked as at its start."""
+    for name in known_variables():
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment(service).items():
+        monkeypatch.setenv(name, value)
+    program, *arguments = service["command"]
+    assert program == "dicom-writer"
+    command = typer.main.get_command(writer_cli.app)
+    return command.make_context(program, list(arguments)).params
+
+
+def known_variables() -> set[str]:
+    """Every variable that the writer reads."""
+    command = typer.main.get_command(writer_cli.app)
+    return {str(option.envvar) for option in command.params if option.envvar}
+
+
+def config_of(name: str) -> Path:
+    """The routing YAML that a compose file mounts."""
+    volumes: list[str] = services(name)["router"]["volumes"]
+    mounts = [volume.split(":") for volume in volumes]
+    [source] = [mount[0] for mount in mounts if mount[1] == CONFIG_IN_CONTAINER]
+    return COMPOSE / source
+
+
+def settings_of(name: str) -> Settings:
+    examination = examine_settings(config_of(name))
+    assert examination.settings is not None, examination.report
+    assert examination.report == ""
+    return examination.settings
+
+
+every_file = pytest.mark.parametrize("name", ["seed.yaml", "minimal.yaml"])
+
+
+@every_file
+def test_the_mounted_routing_yaml_has_no_problem_and_keeps_its_data_on_the_volume(
+    name: str,
+) -> None:
+    volumes = services(name)["router"]["volumes"]
+
+    assert f"router-data:{settings_of(name).router.data}" in volumes
+
+
+@every_file
+def test_the_published_ports_are_those_that_the_router_listens_on(name: str) -> None:
+    router = settings_of(name).router
+
+    assert services(name)["router"]["ports"] == [
+        f"{router.dicom.port}:{router.dicom.port}",
+        f"127.0.0.1:{router.http.port}:{router.http.port}",
+    ]
+    assert router.http.host == "0.0.0.0"
+
+
+@every_file
+def test_the_health_of_the_router_is_asked_where_it_answers(name: str) -> None:
+    own = services(name)["router"].get("healthcheck", {}).get("test", [])
+    check = own[-1] if own else DOCKERFILE
+
+    assert f"http://127.0.0.1:{settings_of(name).router.http.port}/healthz" in check
+
+
+@every_file
+def test_every_variable_is_one_that_the_writer_reads(name: str) -> None:
+    named = {
+        line.split("=")[0] for service in writers(name).values() for line in service["environment"]
+    }
+
+    assert named <= known_variables()
+    assert {"LISTEN", "STORAGE", "LOG_JSON"} <= known_variables()
+
+
+@every_file
+def test_every_writer_can_be_started_and_keeps_its_instances_on_a_volume(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = settings_of(name).router
+
+    for key, service in writers(name).items():
+        options = writer_options(monkeypatch, service)
+
+        assert options["router"] == f"http://router:{router.http.port}"
+        assert options["advertise"] == key
+        assert options["host"] == "0.0.0.0"
+        assert [volume.split(":")[1] for volume in service["volumes"]] == [
+            str(options["directory"])
+        ]
+
+
+@pytest.mark.parametrize("key", CRITERIA)
+def test_the_writers_of_the_seed_ask_for_what_they_asked_for(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    criteria = writer_options(monkeypatch, services("seed.yaml")[key])["criteria"]
+
+    assert writers("seed.yaml").keys() == CRITERIA.keys()
+    assert (criteria and parse_criteria(criteria)) == (
+        CRITERIA[key] and parse_criteria(CRITERIA[key])
+    )
+
+
+@every_file
+def test_every_named_volume_and_every_mounted_file_is_there(name: str) -> None:
+    declared = yaml.safe_load((COMPOSE / name).read_text())["volumes"]
+    sources = [
+        volume.split(":")[0] for service in services(name).values() for volume in service["volumes"]
+    ]
+
+    assert {source for source in sources if not source.startswith(".")} == set(declared)
+    assert all((COMPOSE / source).is_file() for source in sources if source.startswith("."))
+
+
+@every_file
+def test_every_service_is_built_from_the_one_dockerfile(name: str) -> None:
+    builds = [service["build"] for service in services(name).values()]
+
+    assert all((COMPOSE / one["context"]).resolve() == ROOT for one in builds)
+    assert all((ROOT / one["dockerfile"]).is_file() for one in builds)
+
+
+def test_the_image_starts_a_command_of_the_router_with_the_mounted_routing_yaml(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(of_image()))
+    [command] = re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.M)
+    program, name, *arguments = yaml.safe_load(command)
+    group = typer.main.get_command(router_cli.app)
+    assert isinstance(group, TyperGroup)
+
+    options = group.commands[name].make_context(name, arguments).params
+
+    assert program in scripts()
+    assert options["config"] == Path(CONFIG_IN_CONTAINER)
+    assert options["log_json"] is True
+
+
+def scripts() -> set[str]:
+    """The commands that installing the project makes."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return set(project["scripts"])
+
+
+@every_file
+def test_every_command_is_one_that_installing_makes(name: str) -> None:
+    commands = [service["command"][0] for service in writers(name).values()]
+
+    assert set(commands) <= scripts()
+
+
+def test_the_image_installs_with_hashes_only_and_runs_as_nobody_special() -> None:
+    lines = shlex.split(DOCKERFILE.replace("\\\n", " "), comments=True)
+
+    assert lines.count("--requirement") == lines.count("--require-hashes") == 2
+    assert "USER dicom" in DOCKERFILE
+    assert DOCKERFILE.rindex("USER dicom") > DOCKERFILE.rindex("RUN ")
+
+
+def test_what_the_image_copies_is_in_its_context() -> None:
+    let_in = set(
+        re.findall(r"^!(\S+?)/?$", (COMPOSE / "Dockerfile.dockerignore").read_text(), re.M)
+    )
+    copied = {
+        source.split("/")[0]
+        for line in re.findall(r"^COPY (?!--)(.*)$", DOCKERFILE, re.M)
+        for source in line.split()[:-1]
+    }
+
+    assert copied == let_in
+    assert all((ROOT / name).exists() for name in copied)
