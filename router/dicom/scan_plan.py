@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from router.domain.attributes import Attribute, Step, parse_attribute
+from router.domain.attributes import BASE_ATTRIBUTES, Attribute, Step, parse_attribute
 
 ALWAYS = tuple(
     parse_attribute(name)
@@ -17,6 +17,8 @@ ALWAYS = tuple(
         "SeriesInstanceUID",
     )
 )
+
+_BASE = frozenset(attribute.name for attribute in BASE_ATTRIBUTES)
 
 PrivateKey = tuple[int, str, int]
 """Group, creator, low byte of the element."""
@@ -51,15 +53,20 @@ class ScanPlan:
     """A tree of targets; immutable once compiled."""
 
     root: Node
+    unanswered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The facts of a data set that has nothing of what is read beyond the base attributes.
+
+    Kept with an instance below its own facts, they say that it was asked about these attributes.
+    """
 
     @classmethod
     def compile(cls, attributes: Iterable[Attribute]) -> ScanPlan:
         """The plan for these attributes; the UIDs and the character set are always in it."""
         root = Node()
-        for attribute in (*ALWAYS, *attributes):
-            if not attribute.is_pseudo:
-                _insert(root, attribute)
-        return cls(root)
+        wanted = {one.name: one for one in (*ALWAYS, *attributes) if not one.is_pseudo}
+        for attribute in wanted.values():
+            _insert(root, attribute)
+        return cls(root, dict.fromkeys(sorted(wanted.keys() - _BASE), ()))
 
 
 def _insert(root: Node, attribute: Attribute) -> None:

@@ -189,6 +189,24 @@ class DataSetScanner:
                 self._carry += head[used:]
         return start + len(taken)
 
+    @property
+    def study_instance_uid(self) -> str:
+        """The Study Instance UID if it has been read already, else empty."""
+        values = self._facts.get("StudyInstanceUID")
+        return values[0] if values else ""
+
+    def pass_over(self, available: int) -> int:
+        """Go on without the next bytes, at most so many, as far as nobody wants to see them.
+
+        How many were passed over; they must not be fed any more.
+        """
+        if self._over:
+            return available
+        step = min(self._skip, available)
+        self._skip -= step
+        self._position += step
+        return step
+
     def finish(self) -> ScanResult:
         """The data set has ended: what was found in it."""
         while self._frames and self._frames[-1].end == self._position:
@@ -561,35 +579,42 @@ Read = Callable[[int, int], bytes]
 def scan_stored(
     plan: ScanPlan, transfer_syntax_uid: str, limits: ScanLimits, read: Read, length: int
 ) -> ScanResult:
-    """Scan a stored data set in flat memory, deflated or not; blocks, so for worker threads."""
+    """Scan a stored data set in flat memory, deflated or not; blocks, so for worker threads.
+
+    Values that nobody wants, such as pixel data, are not even read, unless they are deflated.
+    """
     if uids.is_deflated(transfer_syntax_uid):
         return _scan_deflated(plan, limits, read, length)
     scanner = DataSetScanner(plan, transfer_syntax_uid, limits)
-    for offset in range(0, length, CHUNK):
-        scanner.feed(memoryview(read(offset, min(CHUNK, length - offset))))
+    offset = 0
+    while offset < length and (piece := read(offset, min(CHUNK, length - offset))):
+        scanner.feed(memoryview(piece))
+        offset += len(piece)
+        offset += scanner.pass_over(length - offset)
     return scanner.finish()
 
 
 def _scan_deflated(plan: ScanPlan, limits: ScanLimits, read: Read, length: int) -> ScanResult:
     scanner = _InflatedScanner(plan, limits)
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = 0
-    for offset in range(0, length, CHUNK):
-        pending = read(offset, min(CHUNK, length - offset))
+    inflated = offset = 0
+    while offset < length and (piece := read(offset, min(CHUNK, length - offset))):
+        pending = piece
+        offset += len(piece)
         while pending and not inflate.eof:
             try:
-                piece = inflate.decompress(pending, CHUNK)
+                plain = inflate.decompress(pending, CHUNK)
             except zlib.error as error:
                 result = scanner.finish()
                 warning = Finding(FindingKind.NOT_DEFLATED, str(error))
                 return ScanResult(result.facts, result.finding, (*result.warnings, warning))
-            inflated += len(piece)
+            scanner.feed(memoryview(plain))
+            inflated += len(plain)
             if inflated > limits.max_inflated_bytes:
                 bomb = Finding(
                     FindingKind.DEFLATE_BOMB,
                     f"{length} bytes inflate to more than {limits.max_inflated_bytes}",
                 )
                 return ScanResult(scanner.finish().facts, bomb)
-            scanner.feed(memoryview(piece))
             pending = inflate.unconsumed_tail
     return scanner.finish()
