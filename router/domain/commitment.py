@@ -33,6 +33,14 @@ class FailureReason(IntEnum):
     RESOURCE_LIMITATION = 0x0213
 
 
+class TransactionState(StrEnum):
+    """The life of a request for storage commitment."""
+
+    OPEN = "open"  # not everything can be said yet, or the report has not been taken
+    REPORTED = "reported"  # the modality has the report
+    ABANDONED = "abandoned"  # the modality could not be reached for too long
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """An instance that a request is about."""
@@ -111,15 +119,23 @@ def report(
 
 
 @dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asked, and gets the report."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """A commitment that a modality asked for, as the ledger keeps it."""
 
     id: int
     transaction_uid: str
-    calling_ae_title: str  # who asked, and gets the report
-    called_ae_title: str
-    address: str
+    requester: Requester
     requested_at: datetime
+    state: TransactionState
     attempts: int  # to report
     next_attempt_at: datetime | None
-    reported_at: datetime | None
+    reason: str

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
 from router.domain.candidate import Registration
+from router.domain.commitment import (
+    CommitmentRequest,
+    Holding,
+    Reference,
+    Requester,
+    Transaction,
+    TransactionState,
+)
 from router.domain.delivery import Delivery, DeliveryItem, DeliveryState, ItemResult
 from router.domain.determination import Decision
 from router.domain.instance import Instance, Refusal, SpoolRef
 from router.domain.study import OpenRevision, RevisionKey
-from router.ledger import deliveries, recording, registrations, retention, routing
+from router.ledger import commitments, deliveries, recording, registrations, retention, routing
 from router.ledger.database import Database
 from router.ledger.views import SqlLedgerViews
 
@@ -159,3 +167,46 @@ class SqlLedger:
     async def registrations(self) -> Sequence[Registration]:
         """See ``ports.Ledger.registrations``."""
         return await self._database.read(registrations.load_all)
+
+    async def begin_commitment(
+        self, request: CommitmentRequest, requester: Requester, at: datetime
+    ) -> Transaction | None:
+        """See ``ports.CommitmentLedger.begin_commitment``."""
+        return await self._database.write(lambda c: commitments.begin(c, request, requester, at))
+
+    async def open_commitments(self) -> Sequence[Transaction]:
+        """See ``ports.CommitmentLedger.open_commitments``."""
+        return await self._database.read(commitments.open_transactions)
+
+    async def references(self, transaction_id: int) -> Sequence[Reference]:
+        """See ``ports.CommitmentLedger.references``."""
+        return await self._database.read(lambda c: commitments.references(c, transaction_id))
+
+    async def holdings(self, sop_instance_uids: Collection[str]) -> Mapping[str, Holding]:
+        """See ``ports.CommitmentLedger.holdings``."""
+        return await self._database.read(lambda c: commitments.holdings(c, sop_instance_uids))
+
+    async def open_revisions_listed_whole(self, transaction_id: int) -> Sequence[RevisionKey]:
+        """See ``ports.CommitmentLedger.open_revisions_listed_whole``."""
+        return await self._database.read(lambda c: commitments.listed_whole(c, transaction_id))
+
+    async def postpone_report(
+        self, transaction_id: int, next_attempt_at: datetime, reason: str
+    ) -> None:
+        """See ``ports.CommitmentLedger.postpone_report``."""
+        await self._database.write(
+            lambda c: commitments.postpone(c, transaction_id, next_attempt_at, reason)
+        )
+
+    async def end_commitment(
+        self,
+        transaction_id: int,
+        state: TransactionState,
+        at: datetime,
+        results: Sequence[int],
+        reason: str,
+    ) -> None:
+        """See ``ports.CommitmentLedger.end_commitment``."""
+        await self._database.write(
+            lambda c: commitments.end(c, transaction_id, state, at, results, reason)
+        )

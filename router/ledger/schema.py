@@ -31,6 +31,7 @@ from sqlalchemy import (
     text,
 )
 
+from router.domain.commitment import TransactionState
 from router.domain.delivery import DeliveryState, ItemState
 from router.domain.instance import Disposition
 from router.domain.study import RevisionState
@@ -155,6 +156,7 @@ instance = Table(
     Column("reclaimed_at", UtcDateTime),
     UniqueConstraint("segment_id", "offset"),
     Index(None, "revision_id"),
+    Index(None, "sop_instance_uid"),
     Index(
         "ix_instance_quarantined",
         "study_id",
@@ -254,4 +256,33 @@ registration = Table(
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("lease_expires_at", UtcDateTime, nullable=False),
     Column("draining", Boolean, nullable=False),
+)
+
+commitment = Table(
+    "commitment",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("transaction_uid", _Uid, nullable=False),
+    Column("calling_ae_title", _AETitle, nullable=False),
+    Column("called_ae_title", _AETitle, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("state", _words(TransactionState), nullable=False),
+    Column("attempts", Integer, nullable=False),  # to report
+    Column("next_attempt_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("reason", Text, nullable=False),
+    UniqueConstraint("calling_ae_title", "transaction_uid"),
+    Index(None, "state", "id"),
+)
+
+commitment_item = Table(
+    "commitment_item",
+    metadata,
+    Column("commitment_id", _Id, ForeignKey("commitment.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("sop_class_uid", _Uid, nullable=False),
+    Column("sop_instance_uid", _Uid, nullable=False),
+    Column("result", Integer),  # as reported: 0, or the failure reason; NULL before
+    sqlite_with_rowid=False,
 )

@@ -27,6 +27,8 @@ def upgrade() -> None:
     _create_delivery_item()
     _create_attempt()
     _create_registration()
+    _create_commitment()
+    _create_commitment_item()
 
 
 def _create_study() -> None:
@@ -126,6 +128,7 @@ def _create_instance() -> None:
         postgresql_where=sa.text("disposition = 'quarantined'"),
     )
     op.create_index("ix_instance_revision_id", "instance", ["revision_id"])
+    op.create_index("ix_instance_sop_instance_uid", "instance", ["sop_instance_uid"])
 
 
 def _create_refusal() -> None:
@@ -238,4 +241,44 @@ def _create_registration() -> None:
         sa.Column("lease_expires_at", _TIME, nullable=False),
         sa.Column("draining", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("ae_title", name="pk_registration"),
+    )
+
+
+def _create_commitment() -> None:
+    op.create_table(
+        "commitment",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("transaction_uid", _UID, nullable=False),
+        sa.Column("calling_ae_title", _AE_TITLE, nullable=False),
+        sa.Column("called_ae_title", _AE_TITLE, nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("requested_at", _TIME, nullable=False),
+        sa.Column("state", _WORD, nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_attempt_at", _TIME),
+        sa.Column("ended_at", _TIME),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_commitment"),
+        sa.UniqueConstraint(
+            "calling_ae_title",
+            "transaction_uid",
+            name="uq_commitment_calling_ae_title_transaction_uid",
+        ),
+    )
+    op.create_index("ix_commitment_state_id", "commitment", ["state", "id"])
+
+
+def _create_commitment_item() -> None:
+    op.create_table(
+        "commitment_item",
+        sa.Column("commitment_id", _ID, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("sop_class_uid", _UID, nullable=False),
+        sa.Column("sop_instance_uid", _UID, nullable=False),
+        sa.Column("result", sa.Integer()),
+        sa.ForeignKeyConstraint(
+            ["commitment_id"], ["commitment.id"], name="fk_commitment_item_commitment_id"
+        ),
+        sa.PrimaryKeyConstraint("commitment_id", "number", name="pk_commitment_item"),
+        sqlite_with_rowid=False,
     )
