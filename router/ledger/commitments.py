@@ -128,9 +128,9 @@ def holdings(connection: Connection, sop_instance_uids: Collection[str]) -> Mapp
     }
 
 
-def _newest(connection: Connection, uids: Collection[str]) -> dict[str, Row[Any]]:
+def _newest(connection: Connection, uids: Collection[str]) -> dict[str, Any]:
     """Of instances that came more than once, the one that came last."""
-    found: dict[str, Row[Any]] = {}
+    found: dict[str, Any] = {}
     for some in chunks(uids):
         rows = connection.execute(
             select(
