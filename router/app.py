@@ -98,7 +98,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             lambda _revision: retention.settled(),
         )
         determiner = Determiner(
-            ledger, spool, clock, registry.candidates, dispatcher.deliver, known, limits
+            ledger, spool, clock, registry.candidates, dispatcher.deliver, limits
         )
         follower = CandidateFollower(registry.changes, determiner, dispatcher.wake, clock)
 
@@ -133,7 +133,16 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         completion.restore(await ledger.open_revisions())
 
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        for service in (recorder, inspector, completion, dispatcher, registry, retention, follower):
+        for service in (
+            recorder,
+            inspector,
+            completion,
+            determiner,
+            dispatcher,
+            registry,
+            retention,
+            follower,
+        ):
             await tasks.start(service.run)
         await dispatcher.restore()
         acceptor = await stack.enter_async_context(

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 import structlog
+from anyio.abc import TaskStatus
 
-from router.dicom.scanner import ScanLimits, ScanPlan, scan_stored
-from router.domain.attributes import Attribute
+from router.completion.agenda import Agenda
+from router.completion.facts import gather_facts
+from router.dicom.scanner import ScanLimits
 from router.domain.candidate import Candidate
 from router.domain.delivery import Delivery
 from router.domain.determination import determine, needed_attributes
-from router.domain.instance import Facts, Instance
+from router.domain.errors import RouterError, StateConflict
+from router.domain.retry import RetryPolicy
 from router.domain.study import RevisionKey
 from router.ports import Clock, Ledger, Spool
+
+WORKERS = 4
+RETRY = RetryPolicy(first_s=5.0, cap_s=300.0)
+"""Pauses before a study that could not be determined is tried again; it is never given up."""
 
 log = structlog.get_logger(__name__)
 
 
 class Determiner:
-    """Determines candidates for complete revisions and hands the deliveries over."""
+    """Determines candidates for complete revisions and hands the deliveries over.
+
+    Each complete revision stands on an agenda until it is routed or held, a few at a time are
+    worked on. One that cannot be read or recorded holds up no other, and is tried again for ever.
+    """
 
     def __init__(
         self,
@@ -29,76 +40,107 @@ class Determiner:
         clock: Clock,
         candidates: Callable[[], Sequence[Candidate]],
         deliver: Callable[[Sequence[Delivery]], None],
-        known: frozenset[Attribute],
         limits: ScanLimits,
     ):
-        """``known`` are the attributes that ingress has read from every instance."""
         self._ledger = ledger
         self._spool = spool
         self._clock = clock
         self._candidates = candidates
         self._deliver = deliver
-        self._known = known
         self._limits = limits
+        self._agenda: Agenda[RevisionKey] = Agenda(clock)
+        self._working: set[RevisionKey] = set()
+        self._once_more: set[RevisionKey] = set()  # came up again while they were worked on
+        self._failures: dict[RevisionKey, int] = {}
+        self._new: set[RevisionKey] = set()  # not determined yet
+
+    @property
+    def waiting(self) -> int:
+        """Complete revisions that stand to be determined, those under way left out."""
+        return len(self._agenda)
 
     async def complete(self, revision: RevisionKey, completed_by: str) -> None:
-        """Close an open revision, so that it cannot grow while it is determined; then route it."""
-        await self._ledger.complete(revision, self._clock.now(), completed_by)
-        await self.route(revision)
+        """Close an open revision, so that it cannot grow while it is determined; then see to that.
 
-    async def route(self, revision: RevisionKey) -> None:
-        """Decide who gets a complete revision, keep the decision, start the deliveries."""
-        candidates = self._candidates()
-        instances = await self._ledger.instances(revision.id)
-        facts = await self._facts(instances, needed_attributes(candidates) - self._known)
-        decision = determine(
-            candidates,
-            [
-                (number, facts[number], instance.identity.series_instance_uid)
-                for number, instance in instances
-            ],
-        )
-        deliveries = await self._ledger.route(revision, self._clock.now(), decision)
-        log.info(
-            "study routed" if deliveries else "no candidate matches; the study is held",
-            study_instance_uid=revision.study_instance_uid,
-            revision=revision.number,
-            instances=len(instances),
-            candidates=[delivery.ae_title for delivery in deliveries],
-        )
-        self._deliver(deliveries)
+        Raises ``LedgerFailed``, or ``StateConflict`` if the revision was routed before.
+        """
+        await self._ledger.complete(revision, self._clock.now(), completed_by)
+        self._new.add(revision)
+        self._agenda.note(revision, self._clock.monotonic())
 
     async def route_unrouted(self) -> None:
-        """Determine held revisions again: at start-up, and when candidates change."""
+        """Determine held revisions again: at start-up, and when candidates change.
+
+        Raises ``LedgerFailed``.
+        """
         for revision in await self._ledger.unrouted_revisions():
+            if revision in self._working:
+                self._once_more.add(revision)
+            else:
+                self._agenda.note(revision, self._clock.monotonic())
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Determine what stands on the agenda, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            for _ in range(WORKERS):
+                tasks.start_soon(self._work)
+            task_status.started()
+
+    async def _work(self) -> None:
+        while True:
+            revision = await self._agenda.next()
+            self._working.add(revision)
+            again_after_s = await self._try_to_route(revision)
+            self._working.discard(revision)
+            if revision in self._once_more:
+                self._once_more.discard(revision)
+                again_after_s = 0.0
+            if again_after_s is not None:
+                self._agenda.note(revision, self._clock.monotonic() + again_after_s)
+
+    async def _try_to_route(self, revision: RevisionKey) -> float | None:
+        """Seconds after which it has to be tried again; None: it is routed, or held."""
+        try:
             await self.route(revision)
+        except StateConflict as error:
+            log.info("the revision was routed already", reason=str(error))
+        except RouterError as error:
+            failures = self._failures[revision] = self._failures.get(revision, 0) + 1
+            delay_s = RETRY.delay_s(failures)
+            log.error(
+                "the study could not be routed; it will be tried again",
+                study_instance_uid=revision.study_instance_uid,
+                revision=revision.number,
+                error=str(error),
+                failures=failures,
+                again_after_s=round(delay_s),
+            )
+            return delay_s
+        self._failures.pop(revision, None)
+        self._new.discard(revision)
+        return None
 
-    async def _facts(
-        self, instances: Sequence[tuple[int, Instance]], missing: Iterable[Attribute]
-    ) -> Mapping[int, Facts]:
-        """Facts by ledger id; attributes that ingress did not read come from the spooled bytes."""
-        recorded = {number: instance.facts for number, instance in instances}
-        wanted = [attribute for attribute in missing if not attribute.is_pseudo]
-        if not wanted:
-            return recorded
-        plan = ScanPlan.compile(wanted)
-        return await anyio.to_thread.run_sync(self._rescan, plan, instances)
+    async def route(self, revision: RevisionKey) -> None:
+        """Decide who gets a complete revision, keep the decision, start the deliveries.
 
-    def _rescan(
-        self, plan: ScanPlan, instances: Sequence[tuple[int, Instance]]
-    ) -> Mapping[int, Facts]:
-        facts: dict[int, Facts] = {}
-        for number, instance in instances:
-            reader = self._spool.open(instance.ref)
-            try:
-                scan = scan_stored(
-                    plan,
-                    instance.identity.transfer_syntax_uid,
-                    self._limits,
-                    reader.read,
-                    instance.ref.data_set_length,
-                )
-            finally:
-                reader.close()
-            facts[number] = {**scan.facts, **instance.facts}
-        return facts
+        Raises ``LedgerFailed``, ``SpoolFailed``, or ``StateConflict`` if it was routed before.
+        """
+        candidates = self._candidates()
+        instances = await self._ledger.instances(revision.id)
+        wanted = needed_attributes(candidates)
+        facts = await gather_facts(self._spool, self._limits, instances, wanted)
+        members = [
+            (number, facts[number], instance.identity.series_instance_uid)
+            for number, instance in instances
+        ]
+        decision = await anyio.to_thread.run_sync(determine, candidates, members)
+        deliveries = await self._ledger.route(revision, self._clock.now(), decision)
+        if deliveries or revision in self._new:
+            log.info(
+                "study routed" if deliveries else "no candidate matches; the study is held",
+                study_instance_uid=revision.study_instance_uid,
+                revision=revision.number,
+                instances=len(instances),
+                candidates=[delivery.ae_title for delivery in deliveries],
+            )
+        self._deliver(deliveries)

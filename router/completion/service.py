@@ -1,13 +1,13 @@
 """Watches open revisions and closes each when its completion policy says so.
 
 What is known of an open revision lives in memory as :class:`Arrivals` values and is rebuilt from
-the ledger at start-up. The policy is pure (:mod:`router.domain.completion`); this service only
-keeps the facts, waits for the earliest deadline, and hands over to the determiner.
+the ledger at start-up. The policy is pure (:mod:`router.domain.completion`); this service keeps the
+facts, waits for the earliest deadline, closes the revision, and hands it over to be determined.
 """
 
 from __future__ import annotations
 
-import heapq
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -15,14 +15,15 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
+from router.completion.agenda import Agenda
 from router.domain.completion import Arrivals, CompletionPolicy, due
-from router.domain.errors import RouterError
+from router.domain.errors import RouterError, StateConflict
 from router.domain.instance import Instance
 from router.domain.study import OpenRevision, RevisionKey
 from router.ports import Clock
 
 Close = Callable[[RevisionKey, str], Awaitable[None]]
-"""Determines and routes a complete revision; gets its key and what completed it."""
+"""Closes a revision in the ledger and sees to it that it is routed; gets what completed it."""
 
 RETRY_AFTER_S = 5.0
 
@@ -30,15 +31,29 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
+class _Association:
+    """An association that may bring instances, or whose last one has no answer yet."""
+
+    studies: set[str] = field(default_factory=set)  # whose open revisions it contributed to
+    is_open: bool = True
+    arriving_since: float | None = None  # when its instance in flight began
+    arriving_study: str = ""  # whose that is, as soon as it is known
+
+
+@dataclass(slots=True)
 class _Open:
-    """An open revision. ``key`` is unknown until the ledger has recorded its first instance."""
+    """What is open of a study.
+
+    ``key`` is unknown until the ledger has recorded the first instance of the revision.
+    """
 
     key: RevisionKey | None
     last_arrival: float
     last_release: float | None = None
     associations: set[str] = field(default_factory=set)
     unrecorded: int = 0
-    scheduled_for: float | None = None
+    closed: int = 0  # number of the last revision that was closed here
+    not_before: float = 0.0
 
 
 class CompletionService:
@@ -49,163 +64,192 @@ class CompletionService:
         self._clock = clock
         self._close = close
         self._open: dict[str, _Open] = {}
-        self._studies_of: dict[str, set[str]] = {}  # association id -> Study Instance UIDs
-        self._receiving: set[str] = set()  # associations in the middle of an instance
-        self._deadlines: list[tuple[float, str]] = []
-        self._changed = anyio.Event()
+        self._associations: dict[str, _Association] = {}
+        self._arriving: Counter[str] = Counter()  # instances in flight by study, where it is known
+        self._agenda: Agenda[str] = Agenda(clock)
 
     @property
     def open_studies(self) -> int:
-        """How many revisions are open."""
+        """How many studies have an open revision."""
         return len(self._open)
 
     def restore(self, revisions: Iterable[OpenRevision]) -> None:
-        """Take over the open revisions of a former run; their quiet time starts anew."""
+        """Take over the open revisions of a former run.
+
+        Their senders were cut off and may come back, so nothing counts as released, and the time
+        since the last instance starts anew.
+        """
         for revision in revisions:
-            study_uid = revision.key.study_instance_uid
-            self._open[study_uid] = _Open(revision.key, self._clock.monotonic())
-            self._schedule(study_uid)
+            self._entry(revision.key.study_instance_uid).key = revision.key
+            self._schedule(revision.key.study_instance_uid)
+
+    # -- called by ingress, on the event loop -----------------------------------------------------
 
     def associated(self, association_id: str) -> None:
         """An association may bring instances from now on."""
-        self._studies_of[association_id] = set()
+        self._associations[association_id] = _Association()
 
     def receiving(self, association_id: str) -> None:
-        """An instance begins to arrive: no study of this association can be complete."""
-        self._receiving.add(association_id)
+        """An instance begins to arrive: it may belong to any study of this association."""
+        association = self._associations.get(association_id)
+        if association is not None:
+            association.arriving_since = self._clock.monotonic()
 
-    def received(self, association_id: str) -> None:
-        """The instance has arrived whole, or was given up."""
-        self._receiving.discard(association_id)
-        for study_uid in self._studies_of.get(association_id, ()):
+    def recognised(self, study_instance_uid: str, association_id: str) -> None:
+        """The instance in flight is of this study, and so of no other."""
+        association = self._associations.get(association_id)
+        if association is None or association.arriving_since is None:
+            return
+        self._forget_arriving_study(association)
+        association.arriving_study = study_instance_uid
+        self._arriving[study_instance_uid] += 1
+        for study_uid in association.studies:
             self._schedule(study_uid)
 
     def acknowledged(self, study_instance_uid: str, association_id: str) -> None:
-        """A durable instance of this study is being acknowledged; the recorder will follow."""
-        entry = self._open.get(study_instance_uid)
-        if entry is None:
-            entry = self._open[study_instance_uid] = _Open(None, 0.0)
+        """The instance in flight is durable; the recorder will follow."""
+        entry = self._entry(study_instance_uid)
         entry.last_arrival = self._clock.monotonic()
         entry.unrecorded += 1
-        studies = self._studies_of.get(association_id)
-        if studies is not None:
-            entry.associations.add(association_id)
-            studies.add(study_instance_uid)
+        association = self._associations.get(association_id)
+        if association is None:
+            return
+        entry.associations.add(association_id)
+        association.studies.add(study_instance_uid)
+        if not association.is_open:  # it was broken off before the answer
+            entry.last_release = None
+
+    def answered(self, association_id: str) -> None:
+        """Nothing more is to be expected of the instance in flight."""
+        association = self._associations.get(association_id)
+        if association is None:
+            return
+        study_uid = association.arriving_study
+        self._forget_arriving_study(association)
+        association.arriving_since = None
+        if not association.is_open:
+            self._forget_association(association_id)
+        for affected in {study_uid, *association.studies}:
+            self._schedule(affected)
 
     def recorded(self, instance: Instance, key: RevisionKey | None) -> None:
         """The ledger holds the instance; ``key`` names the revision that it joined."""
-        study_uid = instance.identity.study_instance_uid
-        entry = self._open.get(study_uid)
-        if entry is None or key is None:
+        if key is None:  # in quarantine
             return
-        entry.key = key
+        study_uid = key.study_instance_uid
+        entry = self._entry(study_uid)
         entry.unrecorded = max(0, entry.unrecorded - 1)
-        self._schedule(study_uid)
+        if key.number > entry.closed:  # else it slipped in before the revision was closed
+            entry.key = key
+        self._settle(study_uid, entry)
 
-    def disassociated(self, association_id: str) -> None:
-        """The association is over, in whatever way."""
-        self._receiving.discard(association_id)
+    def disassociated(self, association_id: str, *, released: bool) -> None:
+        """The association is over. Only if it was released, its sender had sent everything."""
+        association = self._associations.get(association_id)
+        if association is None:
+            return
+        association.is_open = False
         now = self._clock.monotonic()
-        for study_uid in self._studies_of.pop(association_id, ()):
-            entry = self._open.get(study_uid)
-            if entry is not None:
-                entry.associations.discard(association_id)
-                entry.last_release = now
-                self._schedule(study_uid)
+        for study_uid in association.studies:
+            self._open[study_uid].last_release = now if released else None
+        if association.arriving_since is None:
+            self._forget_association(association_id)
+        for study_uid in association.studies:
+            self._schedule(study_uid)
+
+    # -- its own task -----------------------------------------------------------------------------
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Close revisions as they fall due, until cancelled."""
         task_status.started()
         while True:
-            await self._wait_for_a_deadline()
-            for study_uid in self._take_due():
-                await self._complete(study_uid)
+            await self._look_at(await self._agenda.next())
 
-    async def _wait_for_a_deadline(self) -> None:
-        self._changed = anyio.Event()
-        if not self._deadlines:
-            await self._changed.wait()
+    async def _look_at(self, study_uid: str) -> None:
+        entry = self._open.get(study_uid)
+        if entry is None or entry.key is None:
             return
-        delay = self._deadlines[0][0] - self._clock.monotonic()
-        if delay > 0:
-            await self._sleep_unless_changed(delay)
-
-    async def _sleep_unless_changed(self, delay_s: float) -> None:
-        async with anyio.create_task_group() as tasks:
-
-            async def wake_on_change() -> None:
-                await self._changed.wait()
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(wake_on_change)
-            await self._clock.sleep(delay_s)
-            tasks.cancel_scope.cancel()
-
-    def _take_due(self) -> list[str]:
-        now = self._clock.monotonic()
-        ready = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            at, study_uid = heapq.heappop(self._deadlines)
-            entry = self._open.get(study_uid)
-            if entry is None or entry.scheduled_for != at:
-                continue
-            entry.scheduled_for = None
-            verdict = due(self._policy, self._arrivals(entry))
-            if verdict.at is not None and verdict.at <= now:
-                ready.append(study_uid)
-            else:
-                self._schedule(study_uid)
-        return ready
-
-    async def _complete(self, study_uid: str) -> None:
-        entry = self._open[study_uid]
-        closing = entry.key
-        if closing is None or entry.unrecorded:
+        verdict = due(self._policy, self._arrivals(study_uid, entry))
+        if verdict.at is None:
+            return  # what it waits for will put it on the agenda
+        if max(verdict.at, entry.not_before) > self._clock.monotonic():
+            self._schedule(study_uid)
             return
-        completed_by = due(self._policy, self._arrivals(entry)).why
+        await self._complete(study_uid, entry, entry.key, verdict.why)
+
+    async def _complete(self, study_uid: str, entry: _Open, closing: RevisionKey, why: str) -> None:
         try:
-            await self._close(closing, completed_by)
+            await self._close(closing, why)
+        except StateConflict as error:
+            log.warning(
+                "the revision was closed already", study_instance_uid=study_uid, error=str(error)
+            )
         except RouterError as error:
             log.error(
-                "the study could not be routed; it will be tried again",
+                "the study could not be closed; it will be tried again",
                 study_instance_uid=study_uid,
                 error=str(error),
             )
-            entry.last_arrival = self._clock.monotonic() + RETRY_AFTER_S
+            entry.not_before = self._clock.monotonic() + RETRY_AFTER_S
             self._schedule(study_uid)
+            await self._clock.sleep(RETRY_AFTER_S)  # the others would fare no better
             return
-        self._forget_unless_more_arrived(study_uid, entry, closing)
-
-    def _forget_unless_more_arrived(
-        self, study_uid: str, entry: _Open, closed: RevisionKey
-    ) -> None:
-        if entry.key != closed:  # what arrived meanwhile has opened the next revision,
-            self._schedule(study_uid)
-            return
-        if entry.unrecorded:  # or is about to
+        entry.closed = closing.number
+        if entry.key == closing:  # else what arrived meanwhile has opened the next revision
             entry.key = None
+        self._settle(study_uid, entry)
+
+    # -- what is known ----------------------------------------------------------------------------
+
+    def _entry(self, study_uid: str) -> _Open:
+        entry = self._open.get(study_uid)
+        if entry is None:
+            entry = self._open[study_uid] = _Open(None, self._clock.monotonic())
+        return entry
+
+    def _settle(self, study_uid: str, entry: _Open) -> None:
+        """Forget the study if nothing is open, or is about to be; else see when to look at it."""
+        if entry.key is not None or entry.unrecorded:
+            self._schedule(study_uid)
             return
         del self._open[study_uid]
+        self._agenda.strike(study_uid)
         for association_id in entry.associations:
-            self._studies_of[association_id].discard(study_uid)
+            self._associations[association_id].studies.discard(study_uid)
 
-    def _arrivals(self, entry: _Open) -> Arrivals:
+    def _forget_association(self, association_id: str) -> None:
+        association = self._associations.pop(association_id)
+        for study_uid in association.studies:
+            self._open[study_uid].associations.discard(association_id)
+
+    def _forget_arriving_study(self, association: _Association) -> None:
+        study_uid, association.arriving_study = association.arriving_study, ""
+        if study_uid:
+            self._arriving[study_uid] -= 1
+            if not self._arriving[study_uid]:
+                del self._arriving[study_uid]
+
+    def _arrivals(self, study_uid: str, entry: _Open) -> Arrivals:
+        contributors = [self._associations[one] for one in entry.associations]
+        doubtful = [
+            one.arriving_since
+            for one in contributors
+            if one.arriving_since is not None and not one.arriving_study
+        ]
         return Arrivals(
             last_arrival=entry.last_arrival,
             last_release=entry.last_release,
-            open_associations=len(entry.associations),
-            in_flight=len(entry.associations & self._receiving),
+            open_associations=sum(one.is_open for one in contributors),
+            in_flight=self._arriving[study_uid],
+            doubtful_since=min(doubtful, default=None),
             unrecorded=entry.unrecorded,
         )
 
     def _schedule(self, study_uid: str) -> None:
-        """Note when the study has to be looked at next, if that is sooner than already noted."""
+        """Note when the study has to be looked at next."""
         entry = self._open.get(study_uid)
         if entry is None or entry.key is None:
             return
-        at = due(self._policy, self._arrivals(entry)).at
-        if at is None or (entry.scheduled_for is not None and entry.scheduled_for <= at):
-            return
-        entry.scheduled_for = at
-        heapq.heappush(self._deadlines, (at, study_uid))
-        self._changed.set()
+        at = due(self._policy, self._arrivals(study_uid, entry)).at
+        if at is not None:
+            self._agenda.note(study_uid, max(at, entry.not_before))

@@ -2,12 +2,16 @@
 
 In order of trust there is: quiet after the last association that brought instances of the study
 was released; and, always as the last resort, stable since the last instance. A revision is never
-complete while one of its associations is in the middle of an instance, or while the ledger lags
-behind an acknowledgement.
+complete while an instance of it is arriving, or while the ledger lags behind an acknowledgement.
+
+Of an instance in flight it may not be known yet whose it is. One that began to arrive before the
+revision fell due is waited for, if its association has brought instances of the study. One that
+began later is not: a sender that goes on and on with other studies holds none back for ever.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,10 +29,13 @@ class Arrivals:
     """What is known of an open revision; times are monotonic seconds."""
 
     last_arrival: float
-    last_release: float | None  # the latest end of an association that contributed
+    last_release: float | None  # of an association that contributed; None: the last one broke off
     open_associations: int  # that contributed
-    in_flight: int  # of those, in the middle of an instance
-    unrecorded: int  # acknowledged, and not in the ledger yet
+    in_flight: int  # instances of this study that have no answer yet
+    doubtful_since: (
+        float | None
+    )  # when the earliest one began that may turn out to be of this study
+    unrecorded: int  # instances acknowledged, and not in the ledger yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +52,18 @@ def due(policy: CompletionPolicy, arrivals: Arrivals) -> Due:
         return Due(None, "instances are being recorded")
     if arrivals.in_flight:
         return Due(None, "an instance is arriving")
-    stable = Due(
-        arrivals.last_arrival + policy.stable_after.total_seconds(),
-        f"no instance for {policy.stable_after.total_seconds():g} s",
-    )
+    evidence = min(_evidence(policy, arrivals))
+    if arrivals.doubtful_since is not None and arrivals.doubtful_since <= evidence[0]:
+        return Due(None, "an instance is arriving that may be of this study")
+    return Due(*evidence)
+
+
+def _evidence(policy: CompletionPolicy, arrivals: Arrivals) -> Iterator[tuple[float, str]]:
+    """When each kind of evidence will be there, if nothing more happens."""
+    stable_s = policy.stable_after.total_seconds()
+    yield arrivals.last_arrival + stable_s, f"no instance for {stable_s:g} s"
     if policy.quiet_after is None or arrivals.open_associations or arrivals.last_release is None:
-        return stable
+        return
+    quiet_s = policy.quiet_after.total_seconds()
     last = max(arrivals.last_arrival, arrivals.last_release)
-    quiet = Due(
-        last + policy.quiet_after.total_seconds(),
-        f"all associations released, quiet for {policy.quiet_after.total_seconds():g} s",
-    )
-    return min(quiet, stable, key=lambda one: one.at or 0.0)
+    yield last + quiet_s, f"all associations released, quiet for {quiet_s:g} s"

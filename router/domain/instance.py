@@ -10,8 +10,10 @@ from enum import StrEnum
 Facts = Mapping[str, tuple[str, ...]]
 """Attribute name (canonical, see :mod:`router.domain.attributes`) to its values as text.
 
-A name with an empty tuple was present without a value; a name that is missing was absent. The
-evaluator treats both as null.
+A name with an empty tuple has no value: the attribute was absent, or empty. So has a name that is
+missing, as far as it was asked about at all: of a recorded instance these are the base attributes
+(:data:`router.domain.attributes.BASE_ATTRIBUTES`) and the names that its facts hold. The evaluator
+treats everything without a value as null.
 """
 
 

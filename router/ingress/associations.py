@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from router.dicom.dimse import CStoreRQ, Message
-from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress
+from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress, Respond
 from router.dicom.negotiation import AcceptancePolicy, AcceptedContext, negotiate
 from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ
 from router.ingress.store import Arrivals, Door, Reception, Source
@@ -23,8 +23,8 @@ class AssociationWatch(Arrivals, Protocol):
         """An association may bring instances from now on."""
         ...
 
-    def disassociated(self, association_id: str) -> None:
-        """The association is over, in whatever way."""
+    def disassociated(self, association_id: str, *, released: bool) -> None:
+        """The association is over: released, so that its sender had finished, or broken off."""
         ...
 
 
@@ -75,11 +75,12 @@ class IngressAssociation:
         return Reception(self._door, self._source, request, context)
 
     def request(
-        self, message: Message, context: AcceptedContext, data: bytes | None
-    ) -> Message | None:
+        self, message: Message, context: AcceptedContext, data: bytes | None, respond: Respond
+    ) -> bool:
         """No other operation is offered."""
-        return None
+        return False
 
     def closed(self, how: AssociationEnd) -> None:
         """The association is over: its studies may be complete soon."""
-        self._watch.disassociated(self._source.association_id)
+        released = how is AssociationEnd.RELEASED
+        self._watch.disassociated(self._source.association_id, released=released)

@@ -6,21 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
+import structlog
 from anyio.abc import TaskStatus
 
 from router.dicom.scanner import ScanLimits, ScanPlan, ScanResult, scan_stored
-from router.domain.errors import SpoolFull
+from router.domain.errors import RouterError, SpoolFull
 from router.ports import SpoolWriter
 
 WORKERS = 2
 MAX_WAITING = 1024
+
+Inspected = Callable[[ScanResult | RouterError], None]
+"""Called on the event loop once, with what was found or with what went wrong."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     writer: SpoolWriter
     transfer_syntax_uid: str
-    done: Callable[[ScanResult], None]
+    inspected: Inspected
 
 
 class Inspector:
@@ -31,16 +37,19 @@ class Inspector:
         self._limits = limits
         self._send, self._receive = anyio.create_memory_object_stream[_Job](MAX_WAITING)
 
-    def submit(
-        self, writer: SpoolWriter, transfer_syntax_uid: str, done: Callable[[ScanResult], None]
-    ) -> None:
-        """Scan what ``writer`` holds; ``done`` gets the result. Raises ``SpoolFull`` if swamped."""
+    def submit(self, writer: SpoolWriter, transfer_syntax_uid: str, inspected: Inspected) -> None:
+        """Scan what ``writer`` holds; ``inspected`` gets the result.
+
+        Raises ``SpoolFull`` where it will not: too many wait already, or the router stops.
+        """
         try:
-            self._send.send_nowait(_Job(writer, transfer_syntax_uid, done))
+            self._send.send_nowait(_Job(writer, transfer_syntax_uid, inspected))
         except anyio.WouldBlock as full:
             raise SpoolFull(
                 f"{MAX_WAITING} deflated instances already wait for inspection; send again later"
             ) from full
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError) as closed:
+            raise SpoolFull("the router is stopping; send again later") from closed
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled."""
@@ -51,7 +60,11 @@ class Inspector:
 
     async def _work(self) -> None:
         async for job in self._receive:
-            result = await anyio.to_thread.run_sync(
+            job.inspected(await self._scan(job))
+
+    async def _scan(self, job: _Job) -> ScanResult | RouterError:
+        try:
+            return await anyio.to_thread.run_sync(
                 scan_stored,
                 self._plan,
                 job.transfer_syntax_uid,
@@ -59,4 +72,8 @@ class Inspector:
                 job.writer.read,
                 job.writer.data_set_bytes,
             )
-            job.done(result)
+        except RouterError as fault:
+            return fault
+        except Exception:  # a data set that the scanner cannot stand must not end the router
+            log.exception("a deflated data set could not be inspected")
+            return RouterError("the data set could not be inspected; the router's log says why")

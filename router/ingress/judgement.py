@@ -1,20 +1,36 @@
 """The verdict of the door on one received data set: pure, and the same for every way in.
 
-The order is the order of trust: can the data set be read at all, does it say which study it
-belongs to, does it say what its command set said, and only then: does policy want it.
+The order is the order of trust: can its UIDs be kept, can the data set be read by its receivers,
+does it say what its command set said, does it say which study it belongs to, and only then: does
+policy want it. A discard filter drops bytes for ever, so it is not believed about a data set that
+could not be read to its end: that one goes into quarantine.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from router.dicom import statuses
-from router.dicom.scanner import FindingKind, ScanResult
+from router.dicom.scanner import Finding, FindingKind, ScanResult
 from router.domain.filters import DiscardFilter
 from router.domain.instance import Disposition, Facts, Identity, Provenance
 
-FATAL_FOR_RECEIVERS = frozenset({FindingKind.NESTING_TOO_DEEP, FindingKind.DEFLATE_BOMB})
-"""Findings that are known to crash or exhaust receivers: such an instance reaches none."""
+HIDES_ATTRIBUTES = frozenset(
+    {
+        FindingKind.TRUNCATED,
+        FindingKind.LENGTH_OVERRUN,
+        FindingKind.MALFORMED,
+        FindingKind.NOT_DEFLATED,
+        FindingKind.VALUE_TOO_LONG,
+    }
+)
+"""Warnings after which an attribute that was not read may be there nevertheless."""
+
+MAX_UID = 64
+_UID_CHARACTERS = re.compile(r"[0-9A-Za-z._-]+")
+"""More than PS3.5 section 9.1 allows, since studies of careless senders must not be lost either;
+but nothing that a path, a URL or a database could take for something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +68,22 @@ def with_provenance(facts: Facts, announced: Identity, provenance: Provenance) -
     }
 
 
+def recordable(identity: Identity) -> Identity:
+    """The identity as far as the ledger can keep it, for refusals: UIDs may be anything there."""
+    return Identity(
+        *(
+            "".join(filter(str.isprintable, value[:MAX_UID]))
+            for value in (
+                identity.sop_class_uid,
+                identity.sop_instance_uid,
+                identity.study_instance_uid,
+                identity.series_instance_uid,
+                identity.transfer_syntax_uid,
+            )
+        )
+    )
+
+
 def judge(
     announced: Identity,
     scan: ScanResult,
@@ -66,11 +98,11 @@ def judge(
     """
     facts = with_provenance(scan.facts, announced, provenance)
     identity = _identity(announced, facts)
-    finding = scan.finding
-    if finding is not None and not policy.refuse_malformed and identity.study_instance_uid:
-        return Verdict(Disposition.QUARANTINED, statuses.SUCCESS, finding.reason, identity, facts)
-    if finding is not None:
-        return _refused(statuses.CANNOT_UNDERSTAND, finding.reason, identity, facts)
+    unusable = _unusable_uids(identity)
+    if unusable:
+        return _refused(statuses.CANNOT_UNDERSTAND, unusable, identity, facts)
+    if scan.finding is not None:
+        return _malformed(scan.finding.reason, identity, facts, policy)
     contradiction = _contradiction(announced, facts)
     if contradiction:
         return _refused(statuses.DATA_SET_DOES_NOT_MATCH, contradiction, identity, facts)
@@ -78,10 +110,25 @@ def judge(
     if missing:
         return _refused(statuses.CANNOT_UNDERSTAND, missing, identity, facts)
     discarded = discard.examine(facts)
-    if discarded is not None:
-        status = statuses.NOT_AUTHORISED if policy.refuse_discarded else statuses.SUCCESS
-        return Verdict(Disposition.DISCARDED, status, discarded.reason, identity, facts)
-    return Verdict(Disposition.ACCEPTED, statuses.SUCCESS, "", identity, facts)
+    if discarded is None:
+        return Verdict(Disposition.ACCEPTED, statuses.SUCCESS, "", identity, facts)
+    hidden = _what_hides_attributes(scan)
+    if hidden is not None:
+        reason = f"{discarded.reason}; but not all could be read: {hidden.kind} ({hidden.reason})"
+        return _malformed(reason, identity, facts, policy)
+    status = statuses.NOT_AUTHORISED if policy.refuse_discarded else statuses.SUCCESS
+    return Verdict(Disposition.DISCARDED, status, discarded.reason, identity, facts)
+
+
+def _malformed(reason: str, identity: Identity, facts: Facts, policy: DoorPolicy) -> Verdict:
+    """Kept aside; refused if policy says so, or if nobody could tell which study it is of."""
+    if policy.refuse_malformed or not identity.study_instance_uid:
+        return _refused(statuses.CANNOT_UNDERSTAND, reason, identity, facts)
+    return Verdict(Disposition.QUARANTINED, statuses.SUCCESS, reason, identity, facts)
+
+
+def _what_hides_attributes(scan: ScanResult) -> Finding | None:
+    return next((one for one in scan.warnings if one.kind in HIDES_ATTRIBUTES), None)
 
 
 def _identity(announced: Identity, facts: Facts) -> Identity:
@@ -111,14 +158,28 @@ def _contradiction(announced: Identity, facts: Facts) -> str:
     return ""
 
 
+def _unusable_uids(identity: Identity) -> str:
+    """What is wrong with UIDs that cannot be kept; an empty one may be missing."""
+    for name, value in _named_uids(identity):
+        if len(value) > MAX_UID:
+            return f"{name} has {len(value)} characters; {MAX_UID} are allowed"
+        if value and not _UID_CHARACTERS.fullmatch(value):
+            return f"{name} has characters that no UID can have"
+    return ""
+
+
 def _missing_uids(identity: Identity) -> str:
-    needed = (
+    missing = [name for name, value in _named_uids(identity) if not value]
+    return f"the data set has no {' and no '.join(missing)}" if missing else ""
+
+
+def _named_uids(identity: Identity) -> tuple[tuple[str, str], ...]:
+    return (
+        ("SOPClassUID", identity.sop_class_uid),
         ("SOPInstanceUID", identity.sop_instance_uid),
         ("StudyInstanceUID", identity.study_instance_uid),
         ("SeriesInstanceUID", identity.series_instance_uid),
     )
-    missing = [name for name, value in needed if not value]
-    return f"the data set has no {' and no '.join(missing)}" if missing else ""
 
 
 def _refused(status: int, reason: str, identity: Identity, facts: Facts) -> Verdict:

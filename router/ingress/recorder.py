@@ -23,6 +23,8 @@ Recorded = Callable[[Instance, RevisionKey | None], None]
 
 BATCH = 1000
 RETRY_AFTER_S = 1.0
+LOG_EVERY = 60
+"""A ledger that stays away is reported with its first failure, and then once for so many."""
 
 log = structlog.get_logger(__name__)
 
@@ -83,13 +85,20 @@ class Recorder:
     async def _record_until_it_succeeds(
         self, batch: Sequence[Arrival]
     ) -> Sequence[RevisionKey | None]:
+        failures = 0
         while True:
             try:
-                return await self._ledger.record(batch)
+                keys = await self._ledger.record(batch)
             except RouterError as error:
-                log.error(
-                    "the ledger cannot be written; arrivals stay safe in the spool",
-                    error=str(error),
-                    waiting=self.lag,
-                )
+                if failures % LOG_EVERY == 0:
+                    log.error(
+                        "the ledger cannot be written; arrivals stay safe in the spool",
+                        error=str(error),
+                        waiting=self.lag,
+                    )
+                failures += 1
                 await self._clock.sleep(RETRY_AFTER_S)
+            else:
+                if failures:
+                    log.info("the ledger is written again", failures=failures, waiting=self.lag)
+                return keys

@@ -22,7 +22,7 @@ from router.domain.errors import RouterError, SpoolFull
 from router.domain.filters import DiscardFilter
 from router.domain.instance import Disposition, Identity, Instance, Provenance, Refusal
 from router.ingress.inspector import Inspector
-from router.ingress.judgement import DoorPolicy, Verdict, judge
+from router.ingress.judgement import DoorPolicy, Verdict, judge, recordable
 from router.ingress.recorder import Recorder
 from router.ports import Clock, Spool, SpoolWriter
 
@@ -38,12 +38,16 @@ class Arrivals(Protocol):
         """An instance of a yet unknown study begins to arrive on this association."""
         ...
 
-    def received(self, association_id: str) -> None:
-        """That instance has been received whole, or has been given up."""
+    def recognised(self, study_instance_uid: str, association_id: str) -> None:
+        """That instance is of this study: its data set has just said so."""
         ...
 
     def acknowledged(self, study_instance_uid: str, association_id: str) -> None:
-        """A durable instance of this study is being acknowledged."""
+        """That instance is durable, is of this study, and is about to be recorded."""
+        ...
+
+    def answered(self, association_id: str) -> None:
+        """Nothing more is to be expected of that instance: it is answered, or was given up."""
         ...
 
 
@@ -76,10 +80,21 @@ class Reception:
     """One instance while it arrives.
 
     A fault never ends the association: the rest of the data set is let pass, and the instance
-    gets the status of its fault.
+    gets the status of its fault. Once the data set is complete the instance is kept, even if the
+    association ends before the answer: some senders vanish without waiting for one.
     """
 
-    __slots__ = ("_announced", "_door", "_fault", "_provenance", "_scanner", "_source", "_writer")
+    __slots__ = (
+        "_announced",
+        "_door",
+        "_fault",
+        "_is_over",
+        "_is_recognised",
+        "_provenance",
+        "_scanner",
+        "_source",
+        "_writer",
+    )
 
     def __init__(self, door: Door, source: Source, request: CStoreRQ, context: AcceptedContext):
         self._door = door
@@ -99,6 +114,8 @@ class Reception:
             received_at=door.clock.now(),
         )
         self._fault: RouterError | None = None
+        self._is_recognised = False
+        self._is_over = False
         self._writer: SpoolWriter | None = None
         self._scanner = DataSetScanner(door.plan, context.transfer_syntax, door.limits)
         self._open()
@@ -122,6 +139,8 @@ class Reception:
         feed = self._scanner.feed
         for fragment in fragments:
             feed(fragment)
+        if not self._is_recognised and self._scanner.study_instance_uid:
+            self._recognise(self._scanner.study_instance_uid)
         try:
             writer.write(fragments)
         except RouterError as fault:
@@ -129,7 +148,6 @@ class Reception:
 
     def finish(self, answer: Answer) -> None:
         """The data set is complete: decide, make durable, then ``answer`` with the status."""
-        self._door.arrivals.received(self._source.association_id)
         writer = self._writer
         if writer is None:
             self._refuse_for_fault(answer)
@@ -140,12 +158,28 @@ class Reception:
 
     def abandon(self) -> None:
         """The connection ended in mid-object: nothing of it remains."""
-        self._door.arrivals.received(self._source.association_id)
         self._discard()
+        self._end()
+
+    def _recognise(self, study_instance_uid: str) -> None:
+        self._is_recognised = True
+        self._door.arrivals.recognised(study_instance_uid, self._source.association_id)
+
+    def _end(self) -> None:
+        """Before the answer, which may let the next instance begin."""
+        if not self._is_over:
+            self._is_over = True
+            self._door.arrivals.answered(self._source.association_id)
 
     def _inspect(self, writer: SpoolWriter, answer: Answer) -> None:
-        def inspected(scan: ScanResult) -> None:
-            self._decide(writer, scan, answer)
+        def inspected(result: ScanResult | RouterError) -> None:
+            if self._writer is None:
+                return  # given up meanwhile
+            if isinstance(result, RouterError):
+                self._fail(result)
+                self._refuse_for_fault(answer)
+                return
+            self._decide(writer, result, answer)
 
         try:
             self._door.inspector.submit(writer, self._announced.transfer_syntax_uid, inspected)
@@ -156,6 +190,8 @@ class Reception:
     def _decide(self, writer: SpoolWriter, scan: ScanResult, answer: Answer) -> None:
         door = self._door
         verdict = judge(self._announced, scan, self._provenance, door.discard, door.policy)
+        if not self._is_recognised and verdict.identity.study_instance_uid:
+            self._recognise(verdict.identity.study_instance_uid)
         if not verdict.keeps_bytes:
             self._discard()
             self._refuse(verdict, answer)
@@ -171,7 +207,7 @@ class Reception:
         writer.seal(
             verdict.identity,
             self._provenance,
-            verdict.facts,
+            {**door.plan.unanswered, **verdict.facts},
             verdict.disposition,
             verdict.reason,
             sealed,
@@ -192,6 +228,7 @@ class Reception:
                 calling_ae_title=self._source.calling_ae_title,
             )
         door.recorder.put(instance)
+        self._end()
         answer(verdict.status, "")
 
     def _refuse_for_fault(self, answer: Answer) -> None:
@@ -203,16 +240,17 @@ class Reception:
 
     def _refuse(self, verdict: Verdict, answer: Answer) -> None:
         refusal = Refusal(
-            identity=verdict.identity,
+            identity=recordable(verdict.identity),
             provenance=self._provenance,
             disposition=verdict.disposition,
             status=verdict.status,
             reason=verdict.reason,
             facts=verdict.facts,
         )
-        if not self._door.recorder.is_behind:
+        if not self._door.recorder.is_behind:  # if it is, this line of the log is all that remains
             self._door.recorder.put(refusal)
-        log.info(
+        write = log.warning if verdict.disposition is Disposition.REFUSED else log.info
+        write(
             "instance " + verdict.disposition,
             status=statuses.describe(verdict.status),
             reason=verdict.reason,
@@ -221,6 +259,7 @@ class Reception:
             calling_ae_title=self._source.calling_ae_title,
             address=self._source.address,
         )
+        self._end()
         answer(verdict.status, "" if verdict.status == statuses.SUCCESS else verdict.reason)
 
     def _fail(self, fault: RouterError) -> None:

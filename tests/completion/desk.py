@@ -1,0 +1,134 @@
+"""A completion service, the ledger as far as it sees it, and senders whose steps a test takes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from router.completion.service import CompletionService
+from router.domain.completion import CompletionPolicy
+from router.domain.errors import RouterError
+from router.domain.instance import Identity, Instance, Provenance, SpoolRef
+from router.domain.study import RevisionKey
+from tests.clock import ManualClock
+
+POLICY = CompletionPolicy(quiet_after=timedelta(seconds=5), stable_after=timedelta(seconds=60))
+STUDY = "1.2.3"
+
+
+def instance(study_uid: str) -> Instance:
+    """Some instance of a study."""
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    return Instance(
+        Identity("1.2", "1.2.3.1.1", study_uid, "1.2.3.1", "1.2.840.10008.1.2.1"),
+        Provenance("CT1", "ROUTER", "10.0.0.7", "a", at),
+        {},
+        SpoolRef("s", 0, 128, 128, 0, 0),
+        "0" * 16,
+    )
+
+
+class Books:
+    """What the ledger does with revisions: an instance joins the open one, or opens the next."""
+
+    def __init__(self) -> None:
+        self.members: dict[RevisionKey, int] = {}
+        self.closed: list[tuple[RevisionKey, str]] = []
+        self.failures: list[RouterError] = []
+        self.gate = anyio.Event()  # closing waits for it
+        self.gate.set()
+        self._numbers: dict[str, int] = defaultdict(lambda: 1)
+
+    def record(self, study_uid: str) -> RevisionKey:
+        """An instance joins a revision."""
+        number = self._numbers[study_uid]
+        key = RevisionKey(hash((study_uid, number)), study_uid, number)
+        self.members[key] = self.members.get(key, 0) + 1
+        return key
+
+    async def close(self, key: RevisionKey, why: str) -> None:
+        """What the service is given to close a revision with."""
+        if self.failures:
+            raise self.failures.pop(0)
+        self._numbers[key.study_instance_uid] = key.number + 1
+        self.closed.append((key, why))
+        await self.gate.wait()
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many instances each closed revision had when it was closed for good."""
+        return [self.members[key] for key, _ in self.closed]
+
+    @property
+    def reasons(self) -> list[str]:
+        """What completed each closed revision."""
+        return [why for _, why in self.closed]
+
+
+class Desk:
+    """The service at work, with a clock that stands still unless a test lets it run."""
+
+    def __init__(self, policy: CompletionPolicy = POLICY):
+        self.clock = ManualClock()
+        self.books = Books()
+        self.service = CompletionService(policy, self.clock, self.books.close)
+        self._unrecorded: list[str] = []
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass, in steps, as it does."""
+        until = self.clock.monotonic() + seconds
+        while (now := self.clock.monotonic()) < until:
+            self.clock.advance(min(0.5, until - now))
+            await self.rest()
+
+    async def rest(self) -> None:
+        """Let the service do what it can do now."""
+        for _ in range(10):
+            await checkpoint()
+
+    def begin(self, association: str, study_uid: str | None = STUDY) -> None:
+        """An instance begins to arrive; None: of a study that nobody knows yet."""
+        self.service.receiving(association)
+        if study_uid is not None:
+            self.service.recognised(study_uid, association)
+
+    def acknowledge(self, association: str, study_uid: str = STUDY) -> None:
+        """The instance in flight is durable and answered; it is not recorded yet."""
+        self.service.acknowledged(study_uid, association)
+        self._unrecorded.append(study_uid)
+        self.service.answered(association)
+
+    def record(self) -> None:
+        """The recorder has caught up."""
+        arrived, self._unrecorded = self._unrecorded, []
+        for study_uid in arrived:
+            self.service.recorded(instance(study_uid), self.books.record(study_uid))
+
+    async def bring(self, association: str, study_uid: str = STUDY) -> None:
+        """A whole instance arrives and is recorded."""
+        self.begin(association, study_uid)
+        self.acknowledge(association, study_uid)
+        self.record()
+        await self.rest()
+
+    async def send(self, association: str, study_uid: str = STUDY, count: int = 1) -> None:
+        """A whole association: some instances of a study, and its release."""
+        self.service.associated(association)
+        for _ in range(count):
+            await self.bring(association, study_uid)
+        self.service.disassociated(association, released=True)
+
+
+@asynccontextmanager
+async def a_desk(policy: CompletionPolicy = POLICY) -> AsyncIterator[Desk]:
+    """A desk whose service runs."""
+    desk = Desk(policy)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(desk.service.run)
+        yield desk
+        tasks.cancel_scope.cancel()
