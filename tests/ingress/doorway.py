@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from pydicom.dataset import Dataset
@@ -22,6 +22,7 @@ from router.dicom.negotiation import AcceptancePolicy, AcceptedContext
 from router.dicom.scanner import ScanLimits, ScanPlan
 from router.domain.attributes import BASE_ATTRIBUTES, Attribute
 from router.domain.criteria import parse_criteria
+from router.domain.errors import LedgerFailed
 from router.domain.filters import DiscardFilter
 from router.domain.instance import Instance
 from router.domain.study import RevisionKey
@@ -103,6 +104,13 @@ class Answered:
     def comment(self) -> str:
         [(_, comment)] = self.answers
         return comment
+
+
+class DeadLedger:
+    """A ledger that cannot be written."""
+
+    async def record(self, arrivals: object) -> Sequence[RevisionKey | None]:
+        raise LedgerFailed("the disk is full")
 
 
 @dataclass
@@ -190,12 +198,12 @@ async def a_doorway(
     policy: DoorPolicy | None = None,
     asked: Sequence[Attribute] = (),
     scan_limits: ScanLimits | None = None,
-    ledger: Ledger | None = None,
+    ledger: DeadLedger | None = None,
     limit: int = 20_000,
     inspecting: bool = True,
     **spool_options: Any,
 ) -> AsyncIterator[Doorway]:
-    """A door at work; ``ledger`` stands before the real one, to fail for a while."""
+    """A door at work; ``ledger`` is used by the recorder in place of the real one."""
     clock, watched = ManualClock(), Watched()
     limits = scan_limits or ScanLimits()
     filters = DiscardFilter(tuple(map(parse_criteria, discard)))
@@ -206,7 +214,8 @@ async def a_doorway(
         open_ledger(directory / "ledger.db") as real,
         anyio.create_task_group() as tasks,
     ):
-        recorder = Recorder(ledger or real, clock, lambda *what: recorded.append(what), limit)
+        told = cast(Ledger, ledger or real)
+        recorder = Recorder(told, clock, lambda *what: recorded.append(what), limit)
         inspector = Inspector(plan, limits)
         door = Door(
             spool,

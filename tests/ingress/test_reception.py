@@ -19,7 +19,6 @@ from router.dicom.negotiation import AcceptedContext
 from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ, UserInformation
 from router.dicom.scanner import ScanLimits
 from router.domain.attributes import parse_attribute
-from router.domain.errors import LedgerFailed
 from router.domain.instance import Disposition
 from router.ingress.judgement import DoorPolicy
 from tests.corpus import nested_sequences
@@ -29,6 +28,7 @@ from tests.ingress.doorway import (
     SERIES,
     STUDY,
     Answered,
+    DeadLedger,
     a_doorway,
     attributes,
     begin,
@@ -305,18 +305,10 @@ async def test_deflated_instances_are_refused_once_the_router_stops(tmp_path: Pa
     assert await answered.status() == 0xA700
 
 
-class _NoLedger:
-    """A ledger that cannot be written."""
-
-    async def record(self, arrivals: object) -> object:
-        raise LedgerFailed("the disk is full")
-
-
 async def test_while_the_ledger_lags_too_far_instances_are_refused_and_the_log_says_so(
     tmp_path: Path,
 ) -> None:
-    ledger = _NoLedger()
-    async with a_doorway(tmp_path, ledger=ledger, limit=2) as doorway:  # type: ignore[arg-type]
+    async with a_doorway(tmp_path, ledger=DeadLedger(), limit=2) as doorway:
         association = doorway.associate()
         assert await store(association, attributes(1)).status() == 0x0000
         assert await store(association, attributes(2)).status() == 0x0000
