@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +20,7 @@ from router.domain.criteria import parse_criteria
 from router.domain.errors import InvalidAETitle, InvalidCriteria
 from router.domain.identifiers import ae_title as parse_ae_title
 from router.net.acceptor import Acceptor
+from router.observe.faults import faults_in
 from router.observe.logging import configure_logging
 
 STOP_WITHIN_S = 10.0
@@ -122,21 +122,13 @@ def run(
     try:
         anyio.run(serve, settings)
     except* RegistrationRefused as refusals:
-        reasons += [f"the router refuses this writer: {one}" for one in _leaves(refusals)]
+        reasons += [f"the router refuses this writer: {one}" for one in faults_in(refusals)]
     except* OSError as faults:
-        reasons += [f"the writer cannot run: {one}" for one in _leaves(faults)]
+        reasons += [f"the writer cannot run: {one}" for one in faults_in(faults)]
     for reason in reasons:
         log.error(reason)
     if reasons:
         raise typer.Exit(1)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from _leaves(inner)
-        else:
-            yield inner
 
 
 async def serve(settings: WriterSettings) -> None:

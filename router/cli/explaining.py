@@ -153,7 +153,7 @@ def _print_study(study: DeterminedStudy) -> None:
         [(choice.ae_title, _gets_it(choice), choice.reason) for choice in choices],
     )
     if not choices:
-        console.print("No candidate is known here; --url asks a running router for its own.")
+        console.print("The routing YAML has no static candidates; --url asks a router for others.")
     elif not study.decision.chosen:
         console.print("No candidate matches: the router would hold the study until one does.")
 

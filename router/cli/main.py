@@ -14,6 +14,7 @@ import typer
 from router import __version__
 from router.cli.output import fail
 from router.domain.errors import RouterError
+from router.observe.faults import faults_in
 from router.observe.logging import configure_logging
 from router.settings.load import load_settings
 
@@ -87,7 +88,9 @@ def explain(
 
 @app.command()
 def send(
-    paths: Annotated[list[Path], typer.Argument(help="Part 10 files, or folders of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(exists=True, help="Part 10 files, or folders of them.")
+    ],
     to: Annotated[str, typer.Option(help="host:port of the router.")] = "127.0.0.1:11112",
     called: Annotated[str, typer.Option(help="Called AE title.")] = "ROUTER",
     calling: Annotated[str, typer.Option(help="Calling AE title.")] = "MODALITY",
@@ -143,11 +146,17 @@ def version() -> None:
 def main() -> None:
     """Entry point: errors that a person can act on are printed, not traced."""
     configure_logging(json=False, level="WARNING")  # commands log to stderr, too
+    reasons: list[str] = []
     try:
         app()
-    except RouterError as error:
-        fail(str(error))
-        raise SystemExit(2) from None
+    except* RouterError as errors:
+        reasons += map(str, faults_in(errors))
+    except* OSError as errors:  # an address that is taken, a folder that is not ours, a full disk
+        reasons += map(str, faults_in(errors))
+    for reason in reasons:
+        fail(reason)
+    if reasons:
+        raise SystemExit(2)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*("" if cell is None else _literal(str(cell)) for cell in row))
-    console.print(table)
+    console.print(table if table.row_count else "  none")
 
 
 def fail(message: str) -> None:

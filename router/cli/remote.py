@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ import aiohttp
 import anyio
 
 from router.cli.output import console, print_json, print_table
+from router.domain.criteria import parse_criteria
 from router.domain.errors import RouterError
 
 TIMEOUT = aiohttp.ClientTimeout(total=30)
@@ -27,7 +29,7 @@ def candidates(url: str, as_json: bool) -> None:
             f"{item['host']}:{item['port']}",
             item["state"],
             item["origin"],
-            item["criteria"] or "every study",
+            "every study" if item["criteria"] is None else parse_criteria(item["criteria"]),
             item["priority"],
             item["required"],
         )
@@ -63,47 +65,75 @@ def study(url: str, study_instance_uid: str, as_json: bool) -> None:
         print_json(answer)
         return
     for revision in answer["revisions"]:
-        console.rule(f"revision {revision['number']}: {revision['state']}")
-        for decision in revision["decisions"][-1:]:
-            print_table(
-                "decision",
-                ("candidate", "gets it", "because"),
-                [
-                    (choice["ae_title"], "yes" if choice["matched"] else "no", choice["reason"])
-                    for choice in decision["choices"]
-                ],
-            )
+        _print_revision(revision)
+    for kept_apart in ("quarantine", "refusals"):
+        if answer[kept_apart]:
+            _print_instances(kept_apart, answer[kept_apart])
+
+
+def _print_revision(revision: dict[str, Any]) -> None:
+    console.rule(f"revision {revision['number']}: {revision['state']}")
+    for decision in revision["decisions"][-1:]:
         print_table(
-            "deliveries",
-            ("candidate", "state", "delivered", "refused", "attempts", "reason"),
+            "decision",
+            ("candidate", "gets it", "because"),
             [
-                (
-                    delivery["ae_title"],
-                    delivery["state"],
-                    f"{delivery['delivered']}/{delivery['instances']}",
-                    delivery["refused"],
-                    delivery["attempts"],
-                    delivery["reason"],
-                )
-                for delivery in revision["deliveries"]
+                (choice["ae_title"], "yes" if choice["matched"] else "no", choice["reason"])
+                for choice in decision["choices"]
             ],
         )
+    print_table(
+        "deliveries",
+        ("candidate", "state", "delivered", "refused", "attempts", "reason"),
+        [
+            (
+                delivery["ae_title"],
+                delivery["state"],
+                f"{delivery['delivered']}/{delivery['instances']}",
+                delivery["refused"],
+                delivery["attempts"],
+                delivery["reason"],
+            )
+            for delivery in revision["deliveries"]
+        ],
+    )
 
 
-def fetch(url: str, path: str) -> Any:
-    """The JSON that the router answers. Raises ``RouterError`` with its explanation."""
+def _print_instances(title: str, instances: Sequence[dict[str, Any]]) -> None:
+    print_table(
+        title,
+        ("SOP Instance UID", "from", "received", "because"),
+        [
+            (
+                instance["sop_instance_uid"],
+                instance["calling_ae_title"],
+                instance["received_at"],
+                instance["reason"],
+            )
+            for instance in instances
+        ],
+    )
+
+
+def fetch(url: str, path: str) -> dict[str, Any]:
+    """The JSON object that the router answers. Raises ``RouterError`` with its explanation."""
     return anyio.run(_fetch, url.rstrip("/") + path)
 
 
-async def _fetch(url: str) -> Any:
+async def _fetch(url: str) -> dict[str, Any]:
     try:
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT) as session,
             session.get(url) as response,
         ):
             answer = await response.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise RouterError(f"{url}: no router answers there ({error}); is it running?") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        raise RouterError(f"{url}: no router answers there ({reason}); is it running?") from error
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise RouterError(f"{url}: what answers there is no router's HTTP API")
     if response.status >= 400:
         raise RouterError(f"{url}: {answer.get('detail', answer)}")
     return answer

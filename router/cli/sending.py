@@ -71,6 +71,15 @@ def _print(report: Report, files: int) -> None:
         (f"{status:04X}", statuses.describe(status), count)
         for status, count in sorted(report.statuses.items())
     ]
-    print_table(f"{report.sent} of {files} accepted", ("status", "meaning", "instances"), rows)
-    for path, why in report.failures[:20]:
-        fail(f"{path}: {why}")
+    print_table(f"accepted: {report.sent} of {files}", ("status", "meaning", "instances"), rows)
+    for reason, paths in _by_reason(report).items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        fail(f"{paths[0]}{more}: {reason}")
+
+
+def _by_reason(report: Report) -> dict[str, list[Path]]:
+    """A thousand files that fail for one reason are one line to a person."""
+    reasons: dict[str, list[Path]] = {}
+    for path, reason in report.failures:
+        reasons.setdefault(reason, []).append(path)
+    return reasons

@@ -1,0 +1,152 @@
+"""``dicom-router candidates`` and ``studies`` ask a running router, here its API over a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from router.admin.api import create_app
+from router.admin.routes import Api
+from router.admin.server import serve_http
+from router.domain.candidate import Candidate
+from router.domain.instance import Disposition
+from router.ledger.ledger import open_ledger
+from router.registry.request import RegistrationRequest
+from router.registry.service import Registry
+from router.settings.load import examine_text
+from tests.cli.command import Ran, dicom_router
+from tests.clock import ManualClock
+from tests.e2e.stack import free_port
+from tests.ledger.builders import decision, instance, refusal, route
+
+YAML = "candidates: {BACKUP: {host: backup-writer, port: 4242}}"
+COMPOSED = {"all": ["MODALITY|IN|CR,DX", {"not": "INSTITUTION_NAME|IS_NULL"}]}
+
+
+async def nobody_answers(candidate: Candidate) -> None:
+    """Stand for a C-ECHO that these tests never send."""
+    raise AssertionError(f"{candidate.ae_title} was probed")
+
+
+@pytest.fixture
+async def url(tmp_path: Path) -> AsyncIterator[str]:
+    """The API of a router with two candidates and two studies."""
+    settings = examine_text(YAML, "router.yaml", tmp_path).settings
+    assert settings is not None
+    async with open_ledger(tmp_path / "ledger.db") as ledger:
+        registry = Registry(settings, ledger, ledger.views, ManualClock(), nobody_answers)
+        said = {"aet": "XRAY", "host": "xray-writer", "port": 4243, "routingCriteria": COMPOSED}
+        await registry.register(RegistrationRequest.model_validate(said))
+        keys = await ledger.record([instance(0, study="1.2.3"), refusal("1.2.3", "too loud")])
+        await route(ledger, keys[0], decision("BACKUP", unmatched=("XRAY",)))
+        odd = instance(1, study="1.2.4", disposition=Disposition.QUARANTINED, reason="too deep")
+        await ledger.record([odd])
+        app = create_app(Api(registry, ledger.views, list))
+        async with serve_http(app, "127.0.0.1", 0) as server:
+            yield server.url
+
+
+def rows(ran: Ran) -> list[list[str]]:
+    """The cells of the tables that were printed."""
+    return [
+        [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in ran.out.splitlines()
+        if line.startswith("│")
+    ]
+
+
+async def test_candidates_are_listed_with_what_they_want(url: str) -> None:
+    ran = await dicom_router("candidates", "--url", url)
+
+    assert ran.status == 0
+    assert [row[:5] for row in rows(ran)] == [
+        ["BACKUP", "backup-writer:4242", "live", "configured", "every study"],
+        [
+            "XRAY",
+            "xray-writer:4243",
+            "live",
+            "registered",
+            "(Modality|IN|CR,DX and not InstitutionName|IS_NULL)",
+        ],
+    ]
+
+
+async def test_candidates_can_be_had_as_json(url: str) -> None:
+    ran = await dicom_router("candidates", "--json", "--url", url)
+
+    assert [candidate["ae_title"] for candidate in ran.json["candidates"]] == ["BACKUP", "XRAY"]
+
+
+async def test_studies_are_listed_with_their_deliveries(url: str) -> None:
+    ran = await dicom_router("studies", "--url", url)
+
+    listed = {row[0]: row[1:] for row in rows(ran)}
+    assert listed["1.2.3"] == ["routed", "1", "1", "1 pending"]
+    assert listed.keys() == {"1.2.3", "1.2.4"}
+
+
+async def test_as_many_studies_are_listed_as_are_asked_for(url: str) -> None:
+    ran = await dicom_router("studies", "--limit", 1, "--json", "--url", url)
+
+    assert len(ran.json["studies"]) == 1
+
+
+async def test_a_study_says_who_gets_it_and_why_and_where_it_is(url: str) -> None:
+    ran = await dicom_router("studies", "1.2.3", "--url", url)
+
+    assert ran.status == 0
+    assert "revision 1: routed" in ran.out
+    assert ["XRAY", "no", "MODALITY is {CT}"] in rows(ran)
+    assert ["BACKUP", "pending", "0/1", "0", "0", ""] in rows(ran)
+    assert "too loud" in ran.out
+
+
+async def test_a_study_says_what_of_it_is_in_quarantine(url: str) -> None:
+    ran = await dicom_router("studies", "1.2.4", "--url", url)
+
+    assert [row[-1] for row in rows(ran)] == ["too deep"]
+
+
+async def test_a_study_that_nobody_knows_is_said_to_be_unknown(url: str) -> None:
+    ran = await dicom_router("studies", "9.9.9", "--url", url)
+
+    assert ran.status == 2
+    assert "9.9.9" in ran.err
+    assert "/studies/9.9.9" in ran.err
+
+
+every_command = pytest.mark.parametrize(
+    "command", [("candidates",), ("studies",), ("studies", "1.2.3")], ids=" ".join
+)
+
+
+@every_command
+async def test_a_router_that_is_not_there_is_said_so(command: tuple[str, ...]) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+
+    ran = await dicom_router(*command, "--url", nowhere)
+
+    assert ran.status == 2
+    assert ran.out == ""
+    assert f"{nowhere}/{command[0]}" in ran.err
+    assert "no router answers there" in ran.err
+    assert "is it running?" in ran.err
+
+
+@every_command
+async def test_an_address_that_is_none_is_said_so(command: tuple[str, ...]) -> None:
+    ran = await dicom_router(*command, "--url", "router:8080")
+
+    assert ran.status == 2
+    assert "router:8080" in ran.err
+
+
+async def test_another_server_is_not_taken_for_a_router() -> None:
+    async with serve_http(web.Application(), "127.0.0.1", 0) as server:
+        ran = await dicom_router("candidates", "--url", server.url)
+
+    assert ran.status == 2
+    assert "what answers there is no router's HTTP API" in ran.err
