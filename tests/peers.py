@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,8 @@ PROGRAMS = {
     "dcmtk": Path("/usr/bin/storescp"),  # by path: pynetdicom brings programs of the same names
     "orthanc": Path("/usr/sbin/Orthanc"),
 }
+ROUTER = ("-aec", "ROUTER", "-aet", "DCMTK", "127.0.0.1")
+"""Arguments of dcmtk's clients, before the port."""
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 
 

@@ -1,0 +1,84 @@
+"""A router in this process between real peers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+import pytest
+
+from router.app import running
+from router.settings.load import examine_text
+
+PATIENCE_S = 60.0
+
+SETTINGS = """
+router: {{dicom: 127.0.0.1:0, http: 127.0.0.1:0, data: data}}
+completion: {{quiet_after: 300ms, stable_after: 5s}}
+delivery: {{retry: {{first: 200ms, max: 1s}}}}
+candidates: {candidates}
+"""
+
+
+@dataclass(frozen=True)
+class LiveRouter:
+    """A running router, and its HTTP API as its users see it."""
+
+    port: int
+    session: aiohttp.ClientSession
+
+    async def get(self, path: str) -> Any:
+        """The JSON that the API answers."""
+        async with self.session.get(path) as response:
+            return await response.json()
+
+    async def until(self, what: str, condition: Callable[[Any], bool], path: str) -> Any:
+        """Wait until what the API answers fulfils the condition; the answer."""
+        answer: Any = None
+        with anyio.move_on_after(PATIENCE_S):
+            while not condition(answer := await self.get(path)):
+                await asyncio.sleep(0.05)
+            return answer
+        raise AssertionError(f"not within {PATIENCE_S:g} s: {what}; {path} answers {answer}")
+
+    async def settled(self, studies: int) -> None:
+        """Wait until so many studies are there, and all of them settled."""
+        await self.until(
+            f"{studies} studies are settled",
+            lambda answer: (
+                len(answer["studies"]) == studies
+                and all(study["state"] in ("settled", "reclaimed") for study in answer["studies"])
+            ),
+            "/studies?limit=1000",
+        )
+
+
+@asynccontextmanager
+async def live_router(folder: Path, candidates: str, more: str = "") -> AsyncIterator[LiveRouter]:
+    """A router with static candidates, in YAML."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = SETTINGS.format(candidates=candidates) + more
+    examination = examine_text(text, "test.yaml", folder)
+    assert examination.settings is not None, examination.report
+    async with (
+        running(examination.settings) as router,
+        aiohttp.ClientSession(base_url=router.http_url) as session,
+    ):
+        yield LiveRouter(router.dicom_port, session)
+
+
+async def run_blocking(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Run what blocks beside the router in this process."""
+    return await anyio.to_thread.run_sync(work, *arguments)
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> Path:
+    """Where the router of a test keeps its data."""
+    return tmp_path / "router"
