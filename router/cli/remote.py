@@ -44,13 +44,14 @@ def studies(url: str, limit: int, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
-    columns = ("Study Instance UID", "state", "revisions", "instances", "deliveries")
+    columns = ("study", "state", "revisions", "instances", "quarantined", "deliveries")
     rows = [
         (
             item["study_instance_uid"],
             item["state"],
             item["revisions"],
             item["instances"],
+            item["quarantined"],
             ", ".join(f"{count} {state}" for state, count in item["deliveries"].items()),
         )
         for item in answer["studies"]
