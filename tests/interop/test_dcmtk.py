@@ -60,6 +60,11 @@ async def test_what_dcmsend_sends_arrives_as_if_it_were_sent_straight_to_the_wri
         sent = straight.data_sets()
         async with live_router(data_folder, writer(peer.port)) as router:
             await run_blocking(send, *ROUTER, str(router.port), str(tmp_path / "files"))
+            refused = (await router.get("/refusals"))["refusals"]
+            for (
+                one
+            ) in refused:  # whose data set contradicts its command set; storescp looks at none
+                del sent[one["sop_instance_uid"]]
             await router.until(
                 "everything is delivered",
                 lambda answer: sum(one["delivered"] for one in answer["deliveries"]) == len(sent),
@@ -67,6 +72,7 @@ async def test_what_dcmsend_sends_arrives_as_if_it_were_sent_straight_to_the_wri
             )
 
         held = peer.data_sets()
+        assert len(refused) <= 1
         assert held.keys() == sent.keys()
         assert [uid for uid in held if held[uid] != sent[uid]] == []
         assert len(held) >= 100
