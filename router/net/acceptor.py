@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-import structlog
 
 from router.dicom.handlers import AssociationHandler, PeerAddress
 from router.dicom.negotiation import LOCAL_LIMIT_EXCEEDED
@@ -21,7 +20,8 @@ from router.net.sockets import BACKLOG, RECEIVE_BUFFER_BYTES
 SPARE_CONNECTIONS = 1024
 """Connections without an association that may be open beside those with one."""
 
-log = structlog.get_logger(__name__)
+CLOSE_WITHIN_S = 1.0
+"""Connections that have been cut are gone in the next round of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class Acceptor:
 
     Policy and operations are the handler's. Over the limits an association is rejected as a
     transient fault (local limit exceeded), so that the caller comes back. Leaving the block aborts
-    what is still open; call ``drain`` first to let messages finish.
+    what is still open, and every connection is gone after it; call ``drain`` first to let messages
+    finish.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Acceptor:
         self._connections: set[Connection] = set()
         self._associations: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
-        self._is_empty = anyio.Event()
+        self._emptied = anyio.Event()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.get_running_loop().create_server(
@@ -69,6 +70,7 @@ class Acceptor:
             backlog=BACKLOG,
             reuse_address=True,
             ssl=self._ssl_context,
+            ssl_handshake_timeout=self.timeouts.artim_s if self._ssl_context else None,
         )
         self._port = self._server.sockets[0].getsockname()[1]
         return self
@@ -82,6 +84,8 @@ class Acceptor:
         self._stop_listening()
         for connection in tuple(self._connections):
             connection.cut()
+        with anyio.move_on_after(CLOSE_WITHIN_S, shield=True):
+            await self._wait_until_empty()
 
     @property
     def port(self) -> int:
@@ -104,16 +108,18 @@ class Acceptor:
         Whether all were finished within ``timeout_s``.
         """
         self._stop_listening()
-        self._is_empty = anyio.Event()
         for connection in tuple(self._connections):
             connection.drain()
         with anyio.move_on_after(timeout_s):
-            if self._connections:
-                await self._is_empty.wait()
+            await self._wait_until_empty()
         unfinished = tuple(self._connections)
         for connection in unfinished:
             connection.cut()
         return not unfinished
+
+    async def _wait_until_empty(self) -> None:
+        while self._connections:
+            await self._emptied.wait()
 
     def _stop_listening(self) -> None:
         if self._server is not None:
@@ -151,4 +157,5 @@ class Acceptor:
         """Forget the connection."""
         self._connections.discard(connection)
         if not self._connections:
-            self._is_empty.set()
+            self._emptied.set()
+            self._emptied = anyio.Event()

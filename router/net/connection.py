@@ -110,6 +110,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_consuming = False
         self._is_writing_paused = False
         self._is_draining = False
+        self._is_half_open = False  # the peer has closed its direction
         self._has_ended = False
         self._watch: asyncio.TimerHandle | None = None
 
@@ -137,12 +138,24 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was received."""
         acknowledge_quickly(self._socket)
+        self._patience.heard(nbytes, self._loop.time())
         view = self._owner.buffer[:nbytes]
         consumed = self._consume(view)
-        self._heard(nbytes)
+        self._watch_over()
         if consumed < nbytes and not self._transport.is_closing():
             self._rest = memoryview(bytes(view[consumed:]))
             self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Keep the connection while an answer is owed: who has sent all may still listen.
+
+        TLS as asyncio does it has no such half-open connections.
+        """
+        self._is_half_open = True
+        if self._transport.get_extra_info("ssl_object") is not None:
+            self._hang_up()
+        self._flush()
+        return not self._transport.is_closing()
 
     def pause_writing(self) -> None:
         """Take no more requests from a peer that does not read the answers."""
@@ -182,9 +195,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def fail(self, context_id: int, request: Failed, status: int, comment: str) -> None:
         """Send the answer to a request that has no type of its own."""
-        now = self._loop.time()
-        self._association.send_failure(context_id, request, status, comment, now)
-        self._answered()
+        if self._association.can_send:
+            now = self._loop.time()
+            self._association.send_failure(context_id, request, status, comment, now)
+            self._answered()
 
     # -- bytes ------------------------------------------------------------------------------------
 
@@ -192,21 +206,24 @@ class Connection(asyncio.BufferedProtocol):
         """Feed the association until answers are owed, or all is consumed; how much that was."""
         association, position, size = self._association, 0, len(view)
         self._is_consuming = True
-        while position < size and not self._is_writing_paused:
-            taken = association.receive(view[position:], self._loop.time())
-            position += taken
-            for event in association.take_events():
-                self._handle(event)
-            if not taken:
-                break
-        self._is_consuming = False
+        try:
+            while position < size and not self._is_writing_paused:
+                taken = association.receive(view[position:], self._loop.time())
+                position += taken
+                for event in association.take_events():
+                    self._handle(event)
+                if not taken:
+                    break
+        finally:
+            self._is_consuming = False
         self._flush()
         return position
 
     def _answered(self) -> None:
         if not self._is_consuming:
             self._flush()
-            self._heard(0)
+            self._patience.heard(0, self._loop.time())
+            self._watch_over()
             self._resume()
 
     def _resume(self) -> None:
@@ -215,7 +232,7 @@ class Connection(asyncio.BufferedProtocol):
         if not rest or self._transport.is_closing():
             return
         self._rest = rest[self._consume(rest) :]
-        self._heard(0)
+        self._watch_over()
         if not self._rest and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -225,6 +242,8 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(data)
         if self._association.is_closed:
             self._close()
+        elif self._is_half_open and not self._association.owed:
+            self._hang_up()
         elif self._is_draining and not self._is_busy:
             self._abort("the acceptor stops")
             self._close()
@@ -233,6 +252,12 @@ class Connection(asyncio.BufferedProtocol):
     def _is_busy(self) -> bool:
         association = self._association
         return association.can_send and bool(association.is_receiving or association.owed)
+
+    def _hang_up(self) -> None:
+        """Follow the peer, who has closed its direction of the connection."""
+        self._association.receive_eof(self._loop.time())
+        self._report("connection closed by the peer")
+        self._close()
 
     def _close(self) -> None:
         """Close when all is written, which a peer that does not read cannot hold up for long."""
@@ -254,6 +279,8 @@ class Connection(asyncio.BufferedProtocol):
             case DataFragments() | MessageStarted() | MessageEnded() | CommandReceived():
                 if self._operations is not None:
                     self._operations.handle(event)
+            case AssociateRequested() | ReleaseRequested() if self._association.is_over:
+                pass  # by what the peer sent right behind it
             case AssociateRequested(request):
                 self._decide(request)
             case ReleaseRequested():
@@ -299,7 +326,7 @@ class Connection(asyncio.BufferedProtocol):
         """End the association from our side; the peer may still close the connection itself."""
         self._association.abort(self._loop.time())
         data = self._association.data_to_send()
-        if data:
+        if data and not self._transport.is_closing():
             self._transport.write(data)
         self._end(AssociationEnd.ABORTED, text)
 
@@ -326,9 +353,10 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- time -------------------------------------------------------------------------------------
 
-    def _heard(self, size: int) -> None:
-        is_receiving = self._association.is_receiving
-        self._patience.heard(size, self._loop.time(), is_receiving=is_receiving)
+    def _watch_over(self) -> None:
+        """Look after the peer earlier, if what it has just said asks for that."""
+        in_the_middle = self._association.is_receiving
+        self._patience.left(self._loop.time(), in_the_middle=in_the_middle)
         if self._watch is None or self._deadline() < self._watch.when():
             self._rearm_watch()
 

@@ -16,6 +16,7 @@ import anyio
 from router.dicom import statuses
 from router.dicom.association import Association
 from router.dicom.dimse import (
+    CCancelRQ,
     MalformedRequest,
     Message,
     NEventReportRQ,
@@ -40,21 +41,21 @@ from router.dicom.negotiation import AcceptedContext, describe_rejection
 from router.dicom.pdata import Buffer
 from router.dicom.pdu import AssociateRQ
 from router.domain.errors import AssociationLost, AssociationRejected, PeerTimeout
-from router.net.operations import MAX_COLLECTED_BYTES
+from router.net.operations import MAX_COLLECTED_BYTES, refusal
 from router.net.stream import MAX_BUFFERS, ByteStream, after
 
 RECEIVE_BYTES = 16 * 1024
 
 Loss = AssociationLost | AssociationRejected
 Reported = Callable[[NEventReportRQ, bytes], int]
-"""Takes an event that the peer reports, with its data set; the status to answer."""
+"""Takes an event that the peer reports, with its data set; the status to answer. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestorTimeouts:
     """How long a requestor waits, in seconds."""
 
-    connect_s: float = 10.0
+    connect_s: float = 10.0  # for the connection, and TLS on it
     association_s: float = 30.0  # for the answer to an association request or release
     response_s: float = 120.0  # for the answer to an operation, and for the next bytes to be taken
 
@@ -71,7 +72,8 @@ class Exchange:
     """Messages out, answers in, one at a time; the first cause of a loss is what all get to hear.
 
     Raises ``AssociationRejected`` from ``open``, and ``AssociationLost`` (``PeerTimeout``) from
-    everything that waits.
+    everything that waits. What the peer said before it left counts more than that it left: an
+    answer that has come is given out even if the association ended right behind it.
     """
 
     def __init__(
@@ -90,20 +92,26 @@ class Exchange:
         self._time = asyncio.get_running_loop().time
         self._association = Association.requesting(request, self._time())
         self._buffer = memoryview(bytearray(RECEIVE_BYTES))
-        self._rest = b""  # received, but not to be consumed before an answer is sent
+        self._rest = b""  # received, but not to be consumed before the peer's request is answered
         self._unsent: list[Buffer] = []
-        self._asked: deque[tuple[Message, AcceptedContext, bytes]] = deque()
+        self._asked: deque[tuple[Request, int, bytes]] = deque()  # by the peer, not yet answered
+        self._outstanding: Request | None = None  # of ours
         self._answers: deque[Answer] = deque()
         self._collected = bytearray()
-        self._is_sending = False  # in the middle of a message
         self._is_open = False
         self._is_released = False
+        self._is_closed = False
         self._loss: Loss | None = None
 
     @property
     def accepted(self) -> Mapping[int, AcceptedContext]:
         """The presentation contexts that the peer accepted, by id."""
         return self._association.contexts
+
+    @property
+    def payload(self) -> int:
+        """Bytes of a data set that one PDU carries to this peer."""
+        return self._association.payload
 
     @property
     def is_open(self) -> bool:
@@ -114,7 +122,6 @@ class Exchange:
 
     async def open(self) -> None:
         """Send the request and wait for its answer."""
-        await self._send([])
         await self._until(lambda: self._is_open, self._timeouts.association_s, "association")
 
     async def release(self) -> None:
@@ -123,63 +130,78 @@ class Exchange:
             return
         self._is_open = False
         with suppress(AssociationLost):
+            self._answer_what_was_asked()
             self._association.release(self._time())
-            await self._send([])
             await self._until(lambda: self._is_released, self._timeouts.association_s, "release")
 
     def close(self) -> None:
         """Close the connection, after an A-ABORT if an association is still there. Never waits."""
-        if not self._is_released:
-            self._abort()
-        self._is_open = False
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._abort()
+        self._lost(AssociationLost(f"the association with {self.peer} has been closed"))
         self._stream.close()
 
     # -- out --------------------------------------------------------------------------------------
 
-    def begin(self, context_id: int, message: Message) -> None:
-        """Queue a message; it leaves with what is sent next."""
+    def begin(self, context_id: int, message: Request) -> None:
+        """Queue a request; it leaves with what is sent next."""
         if self._loss is not None:
             raise self._loss
+        self._answer_what_was_asked()
         self._association.send_message(context_id, message, self._time())
-        self._is_sending = message.has_data_set
+        self._outstanding = message
 
     async def send(self, context_id: int, chunk: memoryview, *, last: bool) -> None:
-        """Send the next chunk of the message's data set, which must stay as it is meanwhile."""
+        """Send the next chunk of the request's data set, which must stay as it is meanwhile."""
+        if self._loss is not None:
+            raise self._loss
         await self._send(self._association.data_buffers(context_id, chunk, last=last))
-        self._is_sending = not last
 
-    async def _send(self, buffers: Sequence[Buffer]) -> None:
+    async def _send(self, buffers: Sequence[Buffer] = ()) -> None:
         """Send what the association has queued, and these buffers after it."""
         queued = self._association.data_to_send()
-        self._unsent = [queued, *buffers] if queued else list(buffers)
-        stream, timeout_s = self._stream, self._timeouts.response_s
+        self._unsent += [queued, *buffers] if queued else buffers
         while self._unsent:
-            try:
-                sent = stream.try_send(self._unsent[:MAX_BUFFERS])
-            except OSError as error:
-                raise self._broken(error) from error
-            if sent:
-                self._unsent = after(self._unsent, sent)
-                continue
-            try:
-                with anyio.fail_after(timeout_s):
-                    await stream.wait_readable_or_writable()
-            except TimeoutError:
-                text = f"{self.peer} took no bytes for {timeout_s:g} s"
-                raise self._lost(PeerTimeout(text)) from None
-            self._take_what_is_there()
+            sent = self._try_send() or await self._wait_and_send()
+            self._unsent = after(self._unsent, sent)
+
+    def _try_send(self) -> int:
+        try:
+            return self._stream.try_send(self._unsent[:MAX_BUFFERS])
+        except OSError as error:
+            raise self._broken(error) from error
+
+    async def _wait_and_send(self) -> int:
+        """Send some; listens meanwhile, but only as far as what is heard can be acted on."""
+        timeout_s = self._timeouts.response_s
+        try:
+            with anyio.fail_after(timeout_s):
+                while True:
+                    listens = not (self._rest or self._answers)
+                    await self._stream.wait(readable=listens, writable=True)
+                    if listens:
+                        self._receive()
+                    if self._loss is not None:
+                        raise self._loss
+                    if sent := self._try_send():
+                        return sent
+        except TimeoutError:
+            text = f"{self.peer} took no bytes for {timeout_s:g} s"
+            raise self._lost(PeerTimeout(text)) from None
 
     # -- in ---------------------------------------------------------------------------------------
 
-    async def answer_to(self, request: Request) -> Answer:
-        """Send what is queued, and wait for the next response to the request."""
-        await self._send([])
+    @property
+    def early_status(self) -> int | None:
+        """The status of an answer that came before its request was complete; None: none came."""
+        return self._answers[0].message.status if self._answers else None
+
+    async def answer(self) -> Answer:
+        """Send what is queued, and wait for the next answer to the request at hand."""
         await self._until(lambda: bool(self._answers), self._timeouts.response_s, "response")
-        answer = self._answers.popleft()
-        if answer.message.message_id != request.message_id:
-            text = f"{self.peer} answered another message than the one that was sent"
-            raise self._lost(AssociationLost(text))
-        return answer
+        return self._answers.popleft()
 
     async def listen(self, timeout_s: float) -> None:
         """Take events that the peer reports, for so long; returns early if the peer is gone."""
@@ -191,44 +213,41 @@ class Exchange:
         try:
             with anyio.fail_after(timeout_s):
                 while not is_there():
+                    if self._loss is not None:
+                        raise self._loss
                     await self._hear_more()
         except TimeoutError:
             text = f"{self.peer} did not answer within {timeout_s:g} s ({what})"
             raise self._lost(PeerTimeout(text)) from None
 
     async def _hear_more(self) -> None:
-        if self._asked:
-            self._answer_what_was_asked()
-            await self._send([])
-        else:
-            await self._stream.wait_readable()
-        self._take_what_is_there()
+        """Say what there is to say, and take what comes next. Between two messages of ours."""
+        self._answer_what_was_asked()
+        await self._send()
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self._take(memoryview(rest))
+            return
+        await self._stream.wait(readable=True)
+        if self._loss is None:
+            self._receive()
 
-    def _take_what_is_there(self) -> None:
-        """Receive what has come; raises when that was the end."""
+    def _receive(self) -> None:
+        """Receive once: what comes faster than it is acted on stays where it is."""
         try:
-            while not self._rest:
-                size = self._stream.try_receive_into(self._buffer)
-                if size is None:
-                    break
-                self._take(self._buffer[:size])
-                if not size or self._loss:
-                    break
-            else:
-                rest, self._rest = self._rest, b""
-                self._take(memoryview(rest))
+            size = self._stream.try_receive_into(self._buffer)
         except OSError as error:
-            raise self._broken(error) from error
-        if self._loss is not None:
-            raise self._loss
-
-    def _take(self, view: memoryview) -> None:
-        if not view:
+            self._broken(error)
+            return
+        if size:
+            self._take(self._buffer[:size])
+        elif size is not None:
             self._association.receive_eof(self._time())
             self._handle_events()
             if not self._is_released:
                 self._lost(AssociationLost(f"{self.peer} closed the connection"))
-            return
+
+    def _take(self, view: memoryview) -> None:
         position = 0
         while position < len(view):
             taken = self._association.receive(view[position:], self._time())
@@ -238,6 +257,8 @@ class Exchange:
                 self._rest = bytes(view[position:])
                 return
 
+    # -- events -----------------------------------------------------------------------------------
+
     def _handle_events(self) -> None:
         for event in self._association.take_events():
             self._handle(event)
@@ -245,17 +266,17 @@ class Exchange:
     def _handle(self, event: AssociationEvent) -> None:
         match event:
             case CommandReceived(message, context):
-                self._receive(message, context, None)
+                self._note(message, context, None)
             case DataFragments(fragments):
                 self._collect(fragments)
             case MessageEnded(message, context):
                 data, self._collected = bytes(self._collected), bytearray()
-                self._receive(message, context, data)
+                self._note(message, context, data)
             case Associated():
                 self._is_open = True
             case Released():
                 self._is_released = True
-            case ReleaseRequested():
+            case ReleaseRequested() if not self._association.is_over:  # by what came behind it
                 self._association.confirm_release(self._time())
                 if self._is_open:
                     self._lost(AssociationLost(f"{self.peer} released the association"))
@@ -275,37 +296,44 @@ class Exchange:
             self._collected += fragment
         if len(self._collected) > MAX_COLLECTED_BYTES:
             self._lost(AssociationLost(f"{self.peer} sent a message of more than 16 MiB"))
+            self._collected.clear()
 
-    def _receive(self, message: Message, context: AcceptedContext, data: bytes | None) -> None:
-        if isinstance(message, Response):
-            self._answers.append(Answer(message, data))
+    def _note(self, message: Message, context: AcceptedContext, data: bytes | None) -> None:
+        if not isinstance(message, Response):
+            self._asked.append((message, context.context_id, data or b""))
             return
-        self._asked.append((message, context, data or b""))
-        if not self._is_sending:
-            self._answer_what_was_asked()
+        request = self._outstanding
+        if request is None or message.message_id != request.message_id:
+            self._lost(AssociationLost(f"{self.peer} answered a message that it was not sent"))
+            return
+        if statuses.category(message.status) is not statuses.StatusCategory.PENDING:
+            self._outstanding = None
+        self._answers.append(Answer(message, data))
+
+    # -- what the peer asks -----------------------------------------------------------------------
 
     def _answer_what_was_asked(self) -> None:
         """Queue the answers to the peer's own requests, between two messages of ours."""
-        while self._asked:
-            message, context, data = self._asked.popleft()
-            self._answer(message, context.context_id, data)
+        while self._asked and self._loss is None:
+            if not self._association.can_send:
+                text = f"{self.peer} asked for an operation while the association was released"
+                self._lost(AssociationLost(text))
+                return
+            self._answer(*self._asked.popleft())
 
-    def _answer(self, message: Message, context_id: int, data: bytes) -> None:
-        now = self._time()
-        if isinstance(message, NEventReportRQ) and self._reported is not None:
-            answer = NEventReportRSP(
-                message.message_id,
-                message.sop_class_uid,
-                message.sop_instance_uid,
-                message.event_type_id,
-                self._reported(message, data),
-            )
-            self._association.send_message(context_id, answer, now)
-        elif isinstance(message, UnknownRequest | MalformedRequest):
-            status = statuses.UNRECOGNISED_OPERATION
-            self._association.send_failure(context_id, message, status, "", now)
-        else:
-            self._lost(AssociationLost(f"{self.peer} asked for an operation out of its role"))
+    def _answer(self, request: Request, context_id: int, data: bytes) -> None:
+        now, status = self._time(), statuses.UNRECOGNISED_OPERATION
+        match request:
+            case CCancelRQ():
+                pass  # nothing to cancel
+            case UnknownRequest() | MalformedRequest():
+                self._association.send_failure(context_id, request, status, "", now)
+            case NEventReportRQ(message_id, sop_class, instance, event) if self._reported:
+                status = self._reported(request, data)
+                response = NEventReportRSP(message_id, sop_class, instance, event, status)
+                self._association.send_message(context_id, response, now)
+            case _:
+                self._association.send_message(context_id, refusal(request, status), now)
 
     # -- ends -------------------------------------------------------------------------------------
 
@@ -317,10 +345,12 @@ class Exchange:
 
     def _broken(self, error: OSError) -> Loss:
         """A read or a write failed; what the peer said before that counts more."""
-        if self._loss is None:
-            with suppress(OSError):
-                while size := self._stream.try_receive_into(self._buffer):
-                    self._take(self._buffer[:size])
+        with suppress(OSError):
+            while self._loss is None and not self._rest:
+                size = self._stream.try_receive_into(self._buffer)
+                if not size:
+                    break
+                self._take(self._buffer[:size])
         text = f"{self.peer} broke the connection: {error.strerror or error}"
         return self._lost(AssociationLost(text))
 
@@ -328,6 +358,9 @@ class Exchange:
         """Say that it is over, unless a PDU has been sent in part: then only the close tells."""
         if self._unsent:
             return
-        self._association.abort(self._time())
-        with suppress(OSError):
-            self._stream.try_send([self._association.data_to_send()])
+        if not self._is_released:
+            self._association.abort(self._time())
+        data = self._association.data_to_send()
+        if data:
+            with suppress(OSError):
+                self._stream.try_send([data])

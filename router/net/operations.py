@@ -31,6 +31,7 @@ MAX_COLLECTED_BYTES = 16 * 1024 * 1024
 
 MessageEvent = MessageStarted | DataFragments | MessageEnded | CommandReceived
 Failed = UnknownRequest | MalformedRequest
+Refusable = CEchoRQ | CStoreRQ | CFindRQ | NActionRQ | NEventReportRQ
 
 
 class Responder(Protocol):
@@ -82,7 +83,7 @@ class Operations:
         """Follow one event; never waits."""
         match event:
             case DataFragments(fragments):
-                sink = self._reception or self._collector
+                sink = self._collector if self._reception is None else self._reception
                 sink.write(fragments)
             case MessageStarted(message, context):
                 self._start(message, context)
@@ -161,10 +162,14 @@ class Operations:
             respond(refusal(request, statuses.UNRECOGNISED_OPERATION))
 
 
-def refusal(request: CFindRQ | NActionRQ | NEventReportRQ, status: int) -> dimse.Response:
-    """Make the response that refuses a request with a failure status."""
+def refusal(request: Refusable, status: int) -> dimse.Response:
+    """Make the response that refuses a request with a failure status; C-ECHO is never refused."""
     message_id, sop_class = request.message_id, request.sop_class_uid
     match request:
+        case CEchoRQ():
+            return CEchoRSP(message_id, sop_class, statuses.SUCCESS)
+        case CStoreRQ(sop_instance_uid=instance):
+            return CStoreRSP(message_id, sop_class, instance, status)
         case CFindRQ():
             return CFindRSP(message_id, sop_class, status)
         case NActionRQ(sop_instance_uid=instance, action_type_id=action):

@@ -29,15 +29,17 @@ class Patience:
         """Bytes heard so far."""
         return self._received
 
-    def heard(self, size: int, now: float, *, is_receiving: bool) -> None:
-        """Note that ``size`` bytes came, and whether they leave a message incomplete."""
+    def heard(self, size: int, now: float) -> None:
+        """Note that the peer sent ``size`` bytes, or took an answer."""
         self._heard_at = now
-        if not is_receiving:
+        self._received += size
+
+    def left(self, now: float, *, in_the_middle: bool) -> None:
+        """Note whether what was heard leaves a PDU or a message incomplete."""
+        if not in_the_middle:
             self._began_at = None
         elif self._began_at is None:
-            self._began_at = now
-            self._received_before = self._received
-        self._received += size
+            self._begin(now)
 
     def deadline(self, *, is_owed: bool) -> float:
         """When to ask for a verdict, if nothing is heard until then."""
@@ -56,6 +58,9 @@ class Patience:
         progress = self._received - self._received_before
         if progress < MIN_PROGRESS_BYTES:
             return f"a message stood still: {progress} bytes in {self._message_s:g} s"
+        self._begin(now)
+        return None
+
+    def _begin(self, now: float) -> None:
         self._began_at = now
         self._received_before = self._received
-        return None

@@ -6,6 +6,7 @@ How to use one::
         answer = await association.store(sop_class, sop_instance, transfer_syntax, source)
 
 Leaving the block releases the association; leaving it by an error or by cancellation aborts it.
+An operation that does not run to its end, whatever the cause, ends the association at once.
 Errors: ``AssociationRejected``; ``AssociationLost`` where the peer aborts or the connection breaks,
 after which the outcome of the operation at hand is unknown; its subclass ``PeerTimeout`` where the
 peer is silent for too long; ``ContextNotAccepted`` before anything is sent.
@@ -13,8 +14,9 @@ peer is silent for too long; ``ContextNotAccepted`` before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Protocol
 
 import anyio
@@ -26,10 +28,13 @@ from router.dicom.negotiation import DEFAULT_MAX_LENGTH
 from router.dicom.pdu import AssociateRQ, ProposedContext, RoleSelection, UserInformation
 from router.domain.errors import AssociationLost, ContextNotAccepted, PeerTimeout, SpoolFailed
 from router.net.exchange import Answer, Exchange, Reported, RequestorTimeouts
-from router.net.stream import TCPStream
+from router.net.stream import MAX_BUFFERS, ByteStream, TCPStream
+from router.net.tls import TLSStream
 
 CHUNK_BYTES = 256 * 1024
-"""So much of a data set is read, and given to the kernel, at a time."""
+"""At most so much of a data set is read, and given to the kernel, at a time."""
+PDUS_PER_WRITE = MAX_BUFFERS // 2 - 1
+"""A header and a slice each, and room for the command before them."""
 MAX_MESSAGE_ID = 0xFFFF
 
 
@@ -61,10 +66,13 @@ async def associate(
     timeouts: RequestorTimeouts | None = None,
     roles: Sequence[RoleSelection] = (),
     reported: Reported | None = None,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RequestedAssociation]:
     """An association with an application entity, as long as the block runs.
 
-    ``reported`` gets the events that the peer reports on it (storage commitment).
+    ``reported`` gets the events that the peer reports on it (storage commitment). With an
+    ``ssl_context`` the association runs over TLS (PS3.15 annex B); ``host`` is what the peer's
+    certificate is checked against, if the context says so.
     """
     timeouts = timeouts or RequestorTimeouts()
     peer = f"{called_ae_title} at {host}:{port}"
@@ -75,20 +83,25 @@ async def associate(
         roles=tuple(roles),
     )
     request = AssociateRQ(called_ae_title, calling_ae_title, tuple(contexts), user)
-    stream = await _connect(host, port, peer, timeouts.connect_s)
-    exchange = Exchange(stream, request, peer, timeouts, reported)
-    try:
-        await exchange.open()
-        yield RequestedAssociation(exchange)
-        await exchange.release()
-    finally:
-        exchange.close()
+    with closing(await _connect(host, port, peer, timeouts.connect_s, ssl_context)) as stream:
+        exchange = Exchange(stream, request, peer, timeouts, reported)
+        try:
+            await exchange.open()
+            yield RequestedAssociation(exchange)
+            await exchange.release()
+        finally:
+            exchange.close()
 
 
-async def _connect(host: str, port: int, peer: str, timeout_s: float) -> TCPStream:
+async def _connect(
+    host: str, port: int, peer: str, timeout_s: float, ssl_context: ssl.SSLContext | None
+) -> ByteStream:
     try:
         with anyio.fail_after(timeout_s):
-            return await TCPStream.connect(host, port)
+            stream = await TCPStream.connect(host, port)
+            if ssl_context is None:
+                return stream
+            return await TLSStream.handshake(stream, ssl_context, host)
     except TimeoutError:
         raise PeerTimeout(f"{peer}: no connection within {timeout_s:g} s") from None
     except OSError as error:
@@ -122,8 +135,7 @@ class RequestedAssociation:
         """C-ECHO: the status that the peer answers."""
         context_id = self._context_of(uids.VERIFICATION)
         request = CEchoRQ(self._next_id(), uids.VERIFICATION)
-        self._exchange.begin(context_id, request)
-        return (await self._exchange.answer_to(request)).message.status
+        return (await self._operate(context_id, request, None)).message.status
 
     async def store(
         self,
@@ -135,7 +147,8 @@ class RequestedAssociation:
         """C-STORE: what the peer answers.
 
         An error of the source ends the association in mid-object, so that the peer never takes a
-        part for the whole.
+        part for the whole. A peer that refuses the instance and leaves before it has all of it has
+        answered; one that claims to have stored it before that has not.
         """
         context_id = self._contexts.get((sop_class_uid, transfer_syntax_uid))
         if context_id is None:
@@ -144,38 +157,52 @@ class RequestedAssociation:
                 f"as {uids.name(transfer_syntax_uid)}"
             )
         request = CStoreRQ(self._next_id(), sop_class_uid, sop_instance_uid)
-        self._exchange.begin(context_id, request)
-        await self._send_data_set(context_id, source)
-        answer = (await self._exchange.answer_to(request)).message
-        if isinstance(answer, CStoreRSP):
+        with self._operation():
+            self._exchange.begin(context_id, request)
+            try:
+                await self._send_data_set(context_id, source)
+            except AssociationLost:
+                early = self._exchange.early_status
+                if early is None or statuses.is_stored(early):
+                    raise
+            answer = (await self._exchange.answer()).message
+            if not isinstance(answer, CStoreRSP):
+                text = f"{self._exchange.peer} answered C-STORE with something else"
+                raise AssociationLost(text)
             return answer
-        raise AssociationLost(f"{self._exchange.peer} answered C-STORE with something else")
 
     async def find(self, sop_class_uid: str, identifier: bytes) -> AsyncIterator[Answer]:
-        """C-FIND: each answer as it comes, the last one without an identifier."""
+        """C-FIND: each answer as it comes, the last one without an identifier.
+
+        Whoever does not want all of them closes the iterator, which ends the association.
+        """
         context_id = self._context_of(sop_class_uid)
         request = CFindRQ(self._next_id(), sop_class_uid)
-        self._exchange.begin(context_id, request)
-        await self._exchange.send(context_id, memoryview(identifier), last=True)
-        while True:
-            answer = await self._exchange.answer_to(request)
-            yield answer
-            if statuses.category(answer.message.status) is not statuses.StatusCategory.PENDING:
-                return
+        with self._operation():
+            self._exchange.begin(context_id, request)
+            await self._exchange.send(context_id, memoryview(identifier), last=True)
+            is_pending = True
+            while is_pending:
+                answer = await self._exchange.answer()
+                category = statuses.category(answer.message.status)
+                is_pending = category is statuses.StatusCategory.PENDING
+                yield answer
 
     async def action(
         self, sop_class_uid: str, sop_instance_uid: str, action_type_id: int, data: bytes
     ) -> int:
         """N-ACTION with its information: the status that the peer answers."""
+        context_id = self._context_of(sop_class_uid)
         request = NActionRQ(self._next_id(), sop_class_uid, sop_instance_uid, action_type_id)
-        return await self._operate(request, data)
+        return (await self._operate(context_id, request, data)).message.status
 
     async def report(
         self, sop_class_uid: str, sop_instance_uid: str, event_type_id: int, data: bytes
     ) -> int:
         """N-EVENT-REPORT with its information: the status that the peer answers."""
+        context_id = self._context_of(sop_class_uid)
         request = NEventReportRQ(self._next_id(), sop_class_uid, sop_instance_uid, event_type_id)
-        return await self._operate(request, data)
+        return (await self._operate(context_id, request, data)).message.status
 
     def abort(self) -> None:
         """End the association at once, for a reason of ours; never waits."""
@@ -185,19 +212,30 @@ class RequestedAssociation:
         """Take events that the peer reports, for so long; returns early if the peer is gone."""
         await self._exchange.listen(timeout_s)
 
-    async def _operate(self, request: NActionRQ | NEventReportRQ, data: bytes) -> int:
-        context_id = self._context_of(request.sop_class_uid)
-        self._exchange.begin(context_id, request)
-        await self._exchange.send(context_id, memoryview(data), last=True)
-        return (await self._exchange.answer_to(request)).message.status
+    @contextmanager
+    def _operation(self) -> Iterator[None]:
+        """End the association if the block is left by an error: nobody knows what the peer has."""
+        try:
+            yield
+        except BaseException:
+            self._exchange.close()
+            raise
+
+    async def _operate(
+        self, context_id: int, request: CEchoRQ | NActionRQ | NEventReportRQ, data: bytes | None
+    ) -> Answer:
+        with self._operation():
+            self._exchange.begin(context_id, request)
+            if data is not None:
+                await self._exchange.send(context_id, memoryview(data), last=True)
+            return await self._exchange.answer()
 
     async def _send_data_set(self, context_id: int, source: DataSource) -> None:
         """The command goes out with the first chunk, in one write."""
-        if self._chunk is None:
-            self._chunk = memoryview(bytearray(CHUNK_BYTES))
+        chunk = self._chunk = self._chunk or memoryview(bytearray(self._chunk_bytes))
         position, length = 0, source.length
         while True:
-            view = self._chunk[: length - position]
+            view = chunk[: length - position]
             count = await _fill(view, source, position) if view else 0
             position += count
             is_last = position == length
@@ -205,6 +243,12 @@ class RequestedAssociation:
             if is_last:
                 return
             await checkpoint()  # a fast peer and a large object must not keep the loop
+
+    @property
+    def _chunk_bytes(self) -> int:
+        """As many whole PDUs as one write takes; a peer of tiny ones gets smaller writes."""
+        payload = self._exchange.payload
+        return payload * max(1, min(CHUNK_BYTES // payload, PDUS_PER_WRITE))
 
     def _next_id(self) -> int:
         self._last_id = self._last_id % MAX_MESSAGE_ID + 1

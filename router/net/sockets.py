@@ -4,11 +4,15 @@ Most DICOM software leaves Nagle's algorithm on and writes each message in two p
 waits until the first is acknowledged, and Linux delays that acknowledgement by 40 ms. Asking for
 quick acknowledgements makes such peers 19 to 100 times faster, but the kernel forgets the wish as
 it pleases: it has to be said again after every receive.
+
+Options are wishes: a connection that its peer has broken already may refuse them, and whoever
+reads from it next will hear of that.
 """
 
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Protocol
 
 BACKLOG = 1024
@@ -28,12 +32,14 @@ class OptionSocket(Protocol):
 
 def tune(connection: OptionSocket) -> None:
     """Prepare a new connection: no delayed writes, quick acknowledgements, dead peers noticed."""
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    with suppress(OSError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     acknowledge_quickly(connection)
 
 
 def acknowledge_quickly(connection: OptionSocket) -> None:
     """Ask for quick acknowledgements until the kernel forgets; to be called after each receive."""
     if _QUICKACK is not None:
-        connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)

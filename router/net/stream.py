@@ -7,6 +7,8 @@ and slices of a large buffer leave in one call, without being joined.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -19,32 +21,31 @@ MAX_BUFFERS = 1024
 
 
 class ByteStream(Protocol):
-    """A connection as the requestor sees it."""
+    """A connection as the requestor sees it; one task uses it at a time.
+
+    ``try_send`` and ``try_receive_into`` raise ``OSError`` when the connection is broken or closed.
+    """
 
     def try_send(self, buffers: Sequence[Buffer]) -> int:
         """Bytes taken at once from the front of at most ``MAX_BUFFERS`` buffers, perhaps 0.
 
-        Raises ``OSError`` when the connection is broken.
+        What was taken leaves by itself as long as somebody waits on the stream.
         """
         ...
 
     def try_receive_into(self, buffer: memoryview) -> int | None:
-        """Bytes received at once; 0 at the end of the stream; None if there are none yet.
+        """Bytes received at once; 0 at the end of the stream; None if there are none yet."""
+        ...
 
-        Raises ``OSError`` when the connection is broken.
+    async def wait(self, *, readable: bool = False, writable: bool = False) -> None:
+        """Wait until it makes sense to try again what is asked about; may return too early.
+
+        Returns when the stream is closed meanwhile, too.
         """
         ...
 
-    async def wait_readable(self) -> None:
-        """Wait until something can be received."""
-        ...
-
-    async def wait_readable_or_writable(self) -> None:
-        """Wait until something can be received or sent."""
-        ...
-
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; what the peer has not read yet may be lost with it."""
         ...
 
 
@@ -53,20 +54,26 @@ class TCPStream:
 
     def __init__(self, connection: socket.socket):
         self._socket = connection
-        self._descriptor = connection.fileno()
+        self._stop_waiting: Callable[[], None] | None = None
 
     @classmethod
     async def connect(cls, host: str, port: int) -> TCPStream:
         """Connect to the first address of ``host`` that answers; raises ``OSError``."""
         loop = asyncio.get_running_loop()
-        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError(f"{host!r} is no host name") from error
         last_error = OSError(f"{host} has no address")
         for family, kind, protocol, _, address in addresses:
-            connection = socket.socket(family, kind, protocol)
             try:
-                connection.setblocking(False)  # noqa: FBT003 - its only argument
+                connection = socket.socket(family, kind, protocol)
+            except OSError as error:  # a family that this machine does not have
+                last_error = error
+                continue
+            try:
+                connection.settimeout(0)
                 await loop.sock_connect(connection, address)
-                tune(connection)
             except OSError as error:
                 connection.close()
                 last_error = error
@@ -74,6 +81,7 @@ class TCPStream:
                 connection.close()
                 raise
             else:
+                tune(connection)
                 return cls(connection)
         raise last_error
 
@@ -81,51 +89,54 @@ class TCPStream:
         """Send what the kernel takes now."""
         try:
             return self._socket.sendmsg(buffers)
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError:
             return 0
 
     def try_receive_into(self, buffer: memoryview) -> int | None:
         """Receive what is there now."""
         try:
             size = self._socket.recv_into(buffer)
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError:
             return None
         acknowledge_quickly(self._socket)
         return size
 
-    async def wait_readable(self) -> None:
-        """Wait until something can be received."""
+    async def wait(self, *, readable: bool = False, writable: bool = False) -> None:
+        """Wait until something can be received or sent, as asked for."""
         loop = asyncio.get_running_loop()
+        descriptor = self._socket.fileno()
+        if descriptor < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         ready = loop.create_future()
-        loop.add_reader(self._descriptor, _finish(ready))
-        try:
-            await ready
-        finally:
-            loop.remove_reader(self._descriptor)
 
-    async def wait_readable_or_writable(self) -> None:
-        """Wait until something can be received or sent."""
-        loop = asyncio.get_running_loop()
-        ready = loop.create_future()
-        loop.add_reader(self._descriptor, _finish(ready))
-        loop.add_writer(self._descriptor, _finish(ready))
+        def stop() -> None:
+            """Leave the selector before the descriptor can mean another connection."""
+            self._stop_waiting = None
+            loop.remove_reader(descriptor)
+            loop.remove_writer(descriptor)
+            _finish(ready)
+
+        self._stop_waiting = stop
         try:
+            if readable:
+                loop.add_reader(descriptor, _finish, ready)
+            if writable:
+                loop.add_writer(descriptor, _finish, ready)
             await ready
         finally:
-            loop.remove_reader(self._descriptor)
-            loop.remove_writer(self._descriptor)
+            if self._stop_waiting is stop:
+                stop()
 
     def close(self) -> None:
-        """Close the connection; what the peer has not read yet may be lost with it."""
+        """Close the connection, and end a wait for it."""
+        if self._stop_waiting is not None:
+            self._stop_waiting()
         self._socket.close()
 
 
-def _finish(future: asyncio.Future[None]) -> Callable[[], None]:
-    def finish() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    return finish
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
