@@ -1,6 +1,7 @@
 """The command ``dicom-router``: arguments only; each command's work is in a module of its own.
 
-A command imports its module when it is run, so that none waits for what only others need.
+A command imports its module when it is run: none waits for what only others need, and a router
+that serves keeps nothing of it in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import anyio
 import typer
 
 from router import __version__
-from router.cli.output import fail
 from router.domain.errors import RouterError
 from router.observe.faults import faults_in
 from router.observe.logging import configure_logging
@@ -153,9 +153,10 @@ def main() -> None:
         reasons += map(str, faults_in(errors))
     except* OSError as errors:  # an address that is taken, a folder that is not ours, a full disk
         reasons += map(str, faults_in(errors))
-    for reason in reasons:
-        fail(reason)
     if reasons:
+        from router.cli.output import fail
+
+        fail("\n".join(reasons))
         raise SystemExit(2)
 
 
