@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TypedDict
 
-from router.delivery.lane import DeliverySettings
+from router.delivery.settings import DeliverySettings
 from router.dicom.negotiation import AcceptancePolicy
 from router.domain.attributes import BASE_ATTRIBUTES, Attribute
 from router.domain.completion import CompletionPolicy

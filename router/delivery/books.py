@@ -7,15 +7,18 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
+import anyio
 import structlog
 
 from router.delivery.queue import NEVER, CandidateQueue, QueuedDelivery
-from router.domain.delivery import DeliveryState
+from router.delivery.settings import DeliverySettings
+from router.domain.delivery import Delivery, DeliveryState
 from router.domain.errors import RouterError, StateConflict
 from router.domain.study import RevisionKey
 from router.ports import Clock, Ledger
 
 LEDGER_RETRY_S = 1.0
+UNWRITTEN_AT_MOST = 4  # times the results that are written at once
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -33,33 +36,47 @@ class Books:
         ledger: Ledger,
         queue: CandidateQueue,
         clock: Clock,
-        page: int,
+        settings: DeliverySettings,
         on_settled: Callable[[RevisionKey], None],
     ):
-        """``page`` is how many items are loaded at a time."""
         self._ledger = ledger
         self._queue = queue
         self._clock = clock
-        self._page = page
+        self._settings = settings
         self._on_settled = on_settled
+        self._written = anyio.Event()
+        self.write_at = NEVER
+        """When ``write`` has to be called, at the latest (monotonic)."""
 
-    async def load(self, queued: QueuedDelivery) -> None:
-        """Count the attempt if it has not begun yet; load the next page of items."""
-        try:
-            if not queued.begun:
-                await self._begin(queued)
-            items = await self._insist(
-                lambda: self._ledger.pending_items(
-                    queued.delivery.id, self._page, after=queued.cursor
-                )
-            )
-        except StateConflict as conflict:
-            self._forget(queued, conflict)
-        else:
-            self._queue.fill(queued, items, last=len(items) < self._page)
+    # -- what came back ----------------------------------------------------------------------------
 
-    async def write_results(self, queued: QueuedDelivery) -> None:
-        """Write down what came back for a delivery since the last time."""
+    @property
+    def is_time_to_write(self) -> bool:
+        """Whether so much came back, or so long ago, that it goes into the ledger now."""
+        has_many = self._queue.unrecorded >= self._settings.flush_after
+        return has_many or self._clock.monotonic() >= self.write_at
+
+    def expect_writing(self) -> None:
+        """A result came back: it will be written soon, with those that come until then."""
+        self.write_at = min(self.write_at, self._clock.monotonic() + self._settings.flush_after_s)
+
+    async def write(self, *, all_of_it: bool) -> None:
+        """Write down what came back for deliveries that are answered; for all, if it is time."""
+        is_time = all_of_it or self.is_time_to_write
+        for queued in self._queue.begun:
+            if is_time or queued.is_answered:
+                await self._write_results(queued)
+        if not self._queue.unrecorded:
+            self.write_at = NEVER
+        self._written.set()
+        self._written = anyio.Event()
+
+    async def room(self) -> None:
+        """Wait until the ledger has caught up with what came back."""
+        while self._queue.unrecorded >= UNWRITTEN_AT_MOST * self._settings.flush_after:
+            await self._written.wait()
+
+    async def _write_results(self, queued: QueuedDelivery) -> None:
         results = self._queue.take_results(queued)
         if not results:
             return
@@ -71,6 +88,22 @@ class Books:
             self._forget(queued, conflict)
         else:
             self._queue.update(queued, delivery)
+
+    # -- attempts ----------------------------------------------------------------------------------
+
+    async def load(self, queued: QueuedDelivery) -> None:
+        """Count the attempt if it has not begun yet; load the next page of items."""
+        page = self._settings.page
+        try:
+            if not queued.begun:
+                await self._begin(queued)
+            items = await self._insist(
+                lambda: self._ledger.pending_items(queued.delivery.id, page, after=queued.cursor)
+            )
+        except StateConflict as conflict:
+            self._forget(queued, conflict)
+        else:
+            self._queue.fill(queued, items, last=len(items) < page)
 
     async def end(
         self, queued: QueuedDelivery, state: DeliveryState, reason: str, due: float
@@ -88,12 +121,13 @@ class Books:
         except StateConflict as conflict:
             self._forget(queued, conflict)
             return
+        delivery = replace(
+            queued.delivery, state=state, next_attempt_at=next_attempt_at, reason=reason
+        )
+        _report(delivery)
         if state.is_terminal:
             self._queue.remove(queued)
         else:
-            delivery = replace(
-                queued.delivery, state=state, next_attempt_at=next_attempt_at, reason=reason
-            )
             self._queue.postpone(queued, delivery, due)
         if settled is not None:
             self._on_settled(settled)
@@ -131,3 +165,19 @@ class Books:
             except RouterError as error:
                 log.error("the ledger does not answer; deliveries wait", error=str(error))
                 await self._clock.sleep(LEDGER_RETRY_S)
+
+
+def _report(delivery: Delivery) -> None:
+    """Say how an attempt ended, as loudly as somebody has to act on it."""
+    known = {
+        "ae_title": delivery.ae_title,
+        "study_instance_uid": delivery.study_instance_uid,
+        "revision": delivery.revision_number,
+        "attempts": delivery.attempts,
+    }
+    if delivery.state is DeliveryState.DELIVERED:
+        log.info("study delivered", instances=delivery.instances, **known)
+    elif delivery.state is DeliveryState.DEAD:
+        log.error("delivery is dead; a person has to decide", reason=delivery.reason, **known)
+    else:
+        log.warning("delivery will be tried again", reason=delivery.reason, **known)

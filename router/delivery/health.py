@@ -17,7 +17,7 @@ class Health:
         """``setbacks_allowed``: so many temporary failures in a row, and it is left alone."""
         self._retry = retry
         self._setbacks_allowed = setbacks_allowed
-        self._is_proven = False  # an association was opened since the last back-off
+        self._is_proven = False  # it accepted an association, or woke us, since the last back-off
         self._back_offs = 0  # in a row
         self._setbacks = 0  # in a row
         self._ceiling = NEVER  # associations that the candidate lets us have at once
@@ -63,6 +63,7 @@ class Health:
 
     def woken(self) -> None:
         """The candidate said that it is there: forget what was."""
+        self._is_proven = True
         self._back_offs = self._setbacks = 0
         self._ceiling = NEVER
         self.left_alone_until = 0.0

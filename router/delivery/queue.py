@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 
 from router.domain.delivery import Delivery, DeliveryItem, ItemResult, Outcome, OutcomeKind
 from router.domain.schedule import order_key
@@ -23,6 +24,14 @@ REASONS_KEPT = 5
 OTHER_REASONS = "other reasons"
 
 
+@dataclass(slots=True)
+class Drops:
+    """How often an association dropped on an instance, and what the candidate held by then."""
+
+    counted: int = 0
+    stored_by_then: int = -1
+
+
 @dataclass(slots=True, eq=False)
 class QueuedDelivery:
     """A delivery in the queue, and how far its present attempt has come."""
@@ -30,7 +39,7 @@ class QueuedDelivery:
     delivery: Delivery
     due: float  # on the monotonic clock; ``NEVER``: not before it is woken
     begun: bool = False
-    stopped: bool = False  # nothing more is handed out in this attempt
+    stopped: str = ""  # why nothing more is handed out in this attempt
     cursor: int = 0  # every item up to this instance id has been handed out
     exhausted: bool = False  # the ledger has nothing past the page
     page: deque[DeliveryItem] = field(default_factory=deque)
@@ -40,6 +49,7 @@ class QueuedDelivery:
     results: list[ItemResult] = field(default_factory=list)  # not in the ledger yet
     setbacks: Counter[str] = field(default_factory=Counter)  # reasons, of this attempt
     refusals: Counter[str] = field(default_factory=Counter)  # reasons, of all attempts
+    drops: dict[int, Drops] = field(default_factory=dict)  # by instance id, of all attempts
 
     @property
     def has_items(self) -> bool:
@@ -52,16 +62,26 @@ class QueuedDelivery:
         return not self.stopped and bool(self.suspects)
 
     @property
+    def is_answered(self) -> bool:
+        """Whether the attempt has nothing left to hand out or to hear of."""
+        return self.begun and not (self.has_items or self.has_suspects or self.in_flight)
+
+    @property
     def is_over(self) -> bool:
-        """Whether the attempt has nothing left to hand out, to hear of or to write down."""
-        waits = self.has_items or self.has_suspects or self.in_flight or self.results
-        return self.begun and not waits
+        """Whether the attempt has nothing left to do, and nothing to write down either."""
+        return self.is_answered and not self.results
+
+    def is_suspect(self, item: DeliveryItem) -> bool:
+        """Whether associations dropped so often on the item that it is sent alone and last."""
+        drops = self.drops.get(item.instance_id)
+        return drops is not None and drops.counted >= DROPS_UNTIL_ALONE
 
     def postpone(self, delivery: Delivery, due: float) -> None:
         """End the attempt; the next one walks over all pending items again."""
         self.delivery = delivery
         self.due = due
-        self.begun = self.stopped = self.exhausted = False
+        self.begun = self.exhausted = False
+        self.stopped = ""
         self.cursor = 0
         for items in (self.page, self.returned, self.suspects):
             items.clear()
@@ -77,12 +97,8 @@ class Sending:
     alone: bool = False  # on an association of its own, while nothing else is being sent
 
 
-@dataclass(slots=True)
-class _Drops:
-    """How often an association dropped on an instance, and what the candidate held by then."""
-
-    counted: int = 0
-    stored_by_then: int = -1
+_Entry = tuple[tuple[float, int], int, QueuedDelivery]
+"""The order key, a number that no other entry has, and the delivery."""
 
 
 class CandidateQueue:
@@ -95,7 +111,6 @@ class CandidateQueue:
         self.stored = 0  # instances, since the router started
         self.stored_bytes = 0
         self._drops_allowed = drops_allowed
-        self._drops: dict[int, _Drops] = {}
         self._deliveries: dict[int, QueuedDelivery] = {}
         self._begun: dict[int, QueuedDelivery] = {}
         self._ready = _Ready()
@@ -127,13 +142,12 @@ class CandidateQueue:
         self.unrecorded -= len(queued.results)
         queued.results.clear()
 
-    def release(self, monotonic: float, now: datetime) -> None:
+    def release(self, monotonic: float) -> None:
         """Let every delivery take part whose time has come."""
         while self._later and self._later[0][0] <= monotonic:
             due, delivery_id = heapq.heappop(self._later)
-            queued = self._deliveries.get(delivery_id)
-            if queued is not None and queued.due == due and not queued.begun:
-                self._ready.add(queued, now)
+            if self._waits_until(due, delivery_id):
+                self._ready.add(self._deliveries[delivery_id])
 
     def wake(self, monotonic: float) -> None:
         """Let every delivery that waits for its time take part now."""
@@ -146,7 +160,20 @@ class CandidateQueue:
     @property
     def next_due(self) -> float:
         """When ``release`` has to be called again; ``NEVER`` if nothing waits for a time."""
+        while self._later and not self._waits_until(*self._later[0]):
+            heapq.heappop(self._later)
         return self._later[0][0] if self._later else NEVER
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether any delivery may be sent now or at a known time."""
+        return len(self._ready) > 0 or self.next_due < NEVER
+
+    def update(self, queued: QueuedDelivery, delivery: Delivery) -> None:
+        """Follow what the ledger has counted: with less to send, a delivery may go sooner."""
+        queued.delivery = delivery
+        if queued in self._ready:
+            self._ready.add(queued)
 
     def unbegun(self) -> Sequence[QueuedDelivery]:
         """The deliveries that could begin now."""
@@ -163,11 +190,15 @@ class CandidateQueue:
         if due < NEVER:
             heapq.heappush(self._later, (due, delivery_id))
 
+    def _waits_until(self, due: float, delivery_id: int) -> bool:
+        queued = self._deliveries.get(delivery_id)
+        return queued is not None and queued.due == due and not queued.begun
+
     # -- instances go out --------------------------------------------------------------------------
 
-    def head(self, now: datetime) -> QueuedDelivery | None:
+    def head(self) -> QueuedDelivery | None:
         """The delivery whose turn it is, if anything may be sent now beside what is in flight."""
-        return None if self._alone else self._ready.first(now)
+        return None if self._alone else self._ready.first()
 
     def begin(self, queued: QueuedDelivery, delivery: Delivery) -> None:
         """Note that the attempt is counted in the ledger."""
@@ -176,9 +207,13 @@ class CandidateQueue:
         self._begun[delivery.id] = queued
 
     def fill(self, queued: QueuedDelivery, items: Sequence[DeliveryItem], *, last: bool) -> None:
-        """Add a page of items past the cursor; ``last`` if the ledger has no more."""
-        queued.page.extend(items)
-        queued.exhausted = last
+        """Add a page of items past the cursor; ``last`` if the ledger has no more.
+
+        A page that comes after the attempt has been stopped, or is over, comes too late.
+        """
+        if queued.begun and not queued.stopped:
+            queued.page.extend(items)
+            queued.exhausted = last
 
     def take(self, queued: QueuedDelivery) -> Sending | None:
         """Hand out the next instance of a delivery; None when a page has to be loaded first."""
@@ -188,7 +223,7 @@ class CandidateQueue:
         while queued.page:
             item = queued.page.popleft()
             queued.cursor = item.instance_id
-            if not self._is_suspect(item):
+            if not queued.is_suspect(item):
                 return self._hand_out(Sending(queued, item))
             queued.suspects.append(item)
         return None
@@ -203,9 +238,10 @@ class CandidateQueue:
         self._alone = True
         return self._hand_out(Sending(queued, queued.suspects.popleft(), alone=True))
 
-    def has_next(self, now: datetime) -> bool:
+    @property
+    def has_next(self) -> bool:
         """Whether there is, or may be, something to send beside what is in flight."""
-        if self.head(now) is not None:
+        if self.head() is not None:
             return True
         return not self.in_flight and any(queued.has_suspects for queued in self._begun.values())
 
@@ -213,10 +249,10 @@ class CandidateQueue:
         """What an association for this instance should be fit for, most important first."""
         return (sending.item,) if sending.alone else (sending.item, *sending.queued.page)
 
-    def stop(self) -> None:
+    def stop(self, reason: str) -> None:
         """Hand out nothing more in the attempts that are under way."""
         for queued in self._begun.values():
-            queued.stopped = True
+            queued.stopped = queued.stopped or reason
 
     def _turn_to(self, queued: QueuedDelivery) -> None:
         overtaken = self._page_of
@@ -232,12 +268,13 @@ class CandidateQueue:
 
     # -- answers come back -------------------------------------------------------------------------
 
-    def give_back(self, sending: Sending, now: datetime) -> None:
-        """The instance was not sent: it is the next again."""
+    def give_back(self, sending: Sending) -> None:
+        """The instance was not sent, or nobody knows: it is the next again."""
         self._land(sending)
         queued = sending.queued
         (queued.suspects if sending.alone else queued.returned).appendleft(sending.item)
-        self._ready.add(queued, now)
+        if self._knows(queued):
+            self._ready.add(queued)
 
     def finish(self, sending: Sending, outcome: Outcome, at: datetime) -> None:
         """Keep what became of an instance until it is written down."""
@@ -246,13 +283,13 @@ class CandidateQueue:
         if outcome.kind is OutcomeKind.TEMPORARY:
             _count(queued.setbacks, outcome.reason)
         else:
-            self._drops.pop(item.instance_id, None)
+            queued.drops.pop(item.instance_id, None)
         if outcome.kind is OutcomeKind.PERMANENT:
             _count(queued.refusals, outcome.reason)
         if outcome.kind is OutcomeKind.STORED:
             self.stored += 1
             self.stored_bytes += item.ref.data_set_length
-        if queued.delivery.id in self._deliveries:
+        if self._knows(queued):
             queued.results.append(ItemResult(item.instance_id, outcome, at))
             self.unrecorded += 1
 
@@ -264,7 +301,7 @@ class CandidateQueue:
         is at fault. An instance with too many drops is refused for good, so that it cannot take
         the candidate down for ever.
         """
-        drops = self._drops.setdefault(sending.item.instance_id, _Drops())
+        drops = sending.queued.drops.setdefault(sending.item.instance_id, Drops())
         if not silent or self.stored > drops.stored_by_then:
             drops.counted += 1
         drops.stored_by_then = self.stored
@@ -288,42 +325,46 @@ class CandidateQueue:
         if sending.alone:
             self._alone = False
 
-    def _is_suspect(self, item: DeliveryItem) -> bool:
-        drops = self._drops.get(item.instance_id)
-        return drops is not None and drops.counted >= DROPS_UNTIL_ALONE
+    def _knows(self, queued: QueuedDelivery) -> bool:
+        return self._deliveries.get(queued.delivery.id) is queued
 
 
 class _Ready:
     """The deliveries that may be sent now, in the order of the schedule."""
 
     def __init__(self) -> None:
-        self._keys: dict[int, OrderKey] = {}
-        self._heap: list[tuple[OrderKey, int, QueuedDelivery]] = []
+        self._entries: dict[int, _Entry] = {}  # by delivery id: those that count
+        self._heap: list[_Entry] = []
+        self._numbers = count()
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def __iter__(self) -> Iterator[QueuedDelivery]:
-        return (queued for key, number, queued in self._heap if self._keys.get(number) is key)
+        return (entry[2] for entry in self._entries.values())
 
     def __contains__(self, queued: QueuedDelivery) -> bool:
-        return queued.delivery.id in self._keys
+        return queued.delivery.id in self._entries
 
     def add(self, queued: QueuedDelivery) -> None:
         """List a delivery, or give it the place that it has by now."""
-        number = queued.delivery.id
-        self._keys[number] = key = order_key(queued.delivery)
-        heapq.heappush(self._heap, (key, number, queued))
+        entry = order_key(queued.delivery), next(self._numbers), queued
+        self._entries[queued.delivery.id] = entry
+        heapq.heappush(self._heap, entry)
 
     def discard(self, queued: QueuedDelivery) -> None:
         """Take a delivery off the list."""
-        self._keys.pop(queued.delivery.id, None)
+        self._entries.pop(queued.delivery.id, None)
 
     def first(self) -> QueuedDelivery | None:
         """The delivery whose turn it is; those that have nothing to hand out leave the list."""
         while self._heap:
-            key, number, queued = self._heap[0]
-            if self._keys.get(number) is key:
+            entry = self._heap[0]
+            queued = entry[2]
+            if self._entries.get(queued.delivery.id) is entry:
                 if queued.has_items:
                     return queued
-                del self._keys[number]
+                self.discard(queued)
             heapq.heappop(self._heap)
         return None
 

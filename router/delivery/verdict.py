@@ -8,12 +8,18 @@ from router.domain.delivery import Delivery, DeliveryState
 
 
 def judge(
-    delivery: Delivery, setbacks: Counter[str], refusals: Counter[str], why_stopped: str
+    delivery: Delivery,
+    setbacks: Counter[str],
+    refusals: Counter[str],
+    *,
+    why_stopped: str,
+    gives_up: bool,
 ) -> tuple[DeliveryState, str]:
     """The state that a delivery is in after an attempt, and the reason for a person to read.
 
     A delivery is delivered only when every instance was stored. While anything may still be
-    sent, it is retried; what was refused for good waits until then to be called dead.
+    sent, it is retried, until somebody ``gives_up``; what was refused for good waits until then
+    to be called dead.
     """
     left = delivery.instances - delivery.delivered - delivery.refused
     refused = f"{delivery.refused} of {_instances(delivery.instances)} refused for good"
@@ -21,7 +27,10 @@ def judge(
         parts = [f"{left} of {_instances(delivery.instances)} still to be sent"]
         parts += [refused] if delivery.refused else []
         parts += [why_stopped] if why_stopped else []
-        return DeliveryState.RETRYING, "; ".join(parts) + _listed(setbacks)
+        reason = "; ".join(parts) + _listed(setbacks)
+        if gives_up:
+            return DeliveryState.DEAD, f"given up: {reason}"
+        return DeliveryState.RETRYING, reason
     if delivery.refused:
         return DeliveryState.DEAD, refused + _listed(refusals)
     return DeliveryState.DELIVERED, ""

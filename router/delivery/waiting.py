@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from router.ports import Clock
 
@@ -24,4 +25,6 @@ async def wait_until(event: anyio.Event, deadline: float, clock: Clock) -> bool:
             tasks.start_soon(give_up)
             await event.wait()
             tasks.cancel_scope.cancel()
+    else:
+        await checkpoint()
     return event.is_set()

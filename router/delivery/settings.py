@@ -1,0 +1,24 @@
+"""How lanes behave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from router.domain.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """What is the same for every lane."""
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    page: int = 256
+    """Items that are loaded at a time; so many are held for each candidate."""
+    flush_after: int = 64
+    """So many results go into the ledger together,"""
+    flush_after_s: float = 0.2
+    """or those that came within so many seconds after the first one."""
+    drops_allowed: int = 3
+    """So many dropped associations refuse an instance for good; the last ones when it was alone."""
+    setbacks_allowed: int = 4
+    """Temporary failures in a row before a candidate is left alone."""
