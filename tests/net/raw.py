@@ -91,6 +91,8 @@ class RawPeer:
     async def receive_rest(self) -> bytes:
         """All that comes until the connection ends, in whatever way."""
         data = bytearray()
+        if self._socket.fileno() < 0:
+            return b""
         with anyio.fail_after(PATIENCE_S), suppress(ConnectionResetError):
             while piece := await self._loop.sock_recv(self._socket, 65536):
                 data += piece
@@ -150,14 +152,16 @@ Script = Callable[[RawPeer], Awaitable[None]]
 async def listening(script: Script) -> AsyncIterator[int]:
     """The port of a peer that follows the script with the first who calls, then hangs up.
 
-    Leaving the block waits for the end of the script.
+    Leaving the block waits for the end of the script, also when it is left by an error.
     """
     loop = asyncio.get_running_loop()
+    failure: Exception | None = None
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
 
         async def serve() -> None:
-            connection, _ = await loop.sock_accept(server)
+            with anyio.fail_after(PATIENCE_S):
+                connection, _ = await loop.sock_accept(server)
             peer = RawPeer(connection)
             try:
                 await script(peer)
@@ -166,7 +170,12 @@ async def listening(script: Script) -> AsyncIterator[int]:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(serve)
-            yield server.getsockname()[1]
+            try:
+                yield server.getsockname()[1]
+            except Exception as error:  # noqa: BLE001 - raised again below, outside the group
+                failure = error
+    if failure is not None:
+        raise failure
 
 
 async def wait_for_end(peer: RawPeer) -> None:
