@@ -98,6 +98,16 @@ class RawPeer:
                 data += piece
         return bytes(data)
 
+    async def receive_data_set(self) -> bytes:
+        """What follows a command: fragments up to the last one."""
+        data, is_last = bytearray(), False
+        while not is_last:
+            body = (await self.receive_pdu())[HEADER_BYTES:]
+            assert not body[5] & 1, "a command in the middle of a data set"
+            data += body[6:]
+            is_last = bool(body[5] & 2)
+        return bytes(data)
+
     async def accept_association(self, max_length: int = 16384) -> AssociateRQ:
         """Take the request and accept all of it."""
         body = (await self.receive_pdu())[HEADER_BYTES:]
