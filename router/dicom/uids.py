@@ -74,9 +74,10 @@ def is_storage_sop_class(uid: str) -> bool:
 
 @cache
 def is_known_non_storage(uid: str) -> bool:
-    """A SOP class or meta class of the standard that is not for storing studies."""
-    entry = UID_dictionary.get(uid)
-    return entry is not None and entry[1].endswith("SOP Class") and uid not in _STORAGE
+    """Something of the standard that is not for storing studies: other SOP classes, and what is
+    no SOP class at all.
+    """
+    return uid in UID_dictionary and uid not in _STORAGE
 
 
 def name(uid: str) -> str:

@@ -30,7 +30,9 @@ PROPOSALS = st.builds(
 )
 RESULTS = st.builds(ContextResult, CONTEXT_IDS, st.integers(0, 4), UIDS)
 ROLES = st.builds(RoleSelection, UIDS, st.booleans(), st.booleans())
-IDENTITIES = st.builds(UserIdentity, st.integers(1, 5), st.booleans(), st.binary(min_size=1), _BYTES)
+IDENTITIES = st.builds(
+    UserIdentity, st.integers(1, 5), st.booleans(), st.binary(min_size=1), _BYTES
+)
 
 
 def _users(*, requesting: bool) -> st.SearchStrategy[UserInformation]:
