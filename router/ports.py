@@ -338,7 +338,10 @@ class CommitmentLedger(Protocol):
     async def begin_commitment(
         self, request: CommitmentRequest, requester: Requester, at: datetime
     ) -> Transaction | None:
-        """Keep a request; None if the requester has used its transaction UID before."""
+        """Keep a request. One that is repeated is open again, and reported (again).
+
+        None if the requester has used its transaction UID for other instances before.
+        """
         ...
 
     async def open_commitments(self) -> Sequence[Transaction]:

@@ -41,10 +41,23 @@ def begin(
             commitment.c.calling_ae_title == requester.calling_ae_title,
             commitment.c.transaction_uid == request.transaction_uid,
         )
-    ).one_or_none()
-    if known is not None:
+    ).scalar_one_or_none()
+    if known is None:
+        return _load(connection, _insert(connection, request, requester, at))
+    if tuple(references(connection, known)) != request.references:
         return None
-    number = connection.execute(
+    connection.execute(
+        update(commitment)
+        .where(commitment.c.id == known)
+        .values(state=TransactionState.OPEN, next_attempt_at=None, ended_at=None)
+    )
+    return _load(connection, known)
+
+
+def _insert(
+    connection: Connection, request: CommitmentRequest, requester: Requester, at: datetime
+) -> int:
+    number: int = connection.execute(
         insert(commitment)
         .values(
             transaction_uid=request.transaction_uid,
@@ -70,7 +83,7 @@ def begin(
             for position, reference in enumerate(request.references)
         ],
     )
-    return _load(connection, number)
+    return number
 
 
 def _load(connection: Connection, number: int) -> Transaction:

@@ -1,0 +1,1 @@
+"""Storage commitment, both ways: answers modalities, asks candidates."""

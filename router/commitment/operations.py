@@ -1,0 +1,139 @@
+"""Storage commitment as operations on accepted associations (PS3.4 annex J).
+
+N-ACTION from modalities that ask, N-EVENT-REPORT from candidates that answer. Both carry data sets
+that may be long: they are read in worker threads, and answered when that is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from router.commitment.awaited import AwaitedReports
+from router.commitment.service import CommitmentService, WayBack
+from router.dicom import commitment, statuses, uids
+from router.dicom.dimse import Message, NActionRQ, NActionRSP, NEventReportRQ, NEventReportRSP
+from router.dicom.handlers import Respond
+from router.dicom.negotiation import AcceptedContext
+from router.domain.commitment import Requester
+from router.domain.errors import CannotUnderstand, RouterError
+
+WORKERS = 2
+MAX_WAITING = 64
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    requester: Requester
+    message: NActionRQ | NEventReportRQ
+    transfer_syntax_uid: str
+    data: bytes
+    respond: Respond
+    way_back: WayBack | None
+
+
+class CommitmentOperations:
+    """Takes the requests of all associations, and answers each when it has been dealt with."""
+
+    def __init__(self, service: CommitmentService, awaited: AwaitedReports):
+        self._service = service
+        self._awaited = awaited
+        self._send, self._receive = anyio.create_memory_object_stream[_Job](MAX_WAITING)
+
+    def request(
+        self,
+        requester: Requester,
+        message: Message,
+        context: AcceptedContext,
+        data: bytes | None,
+        respond: Respond,
+        way_back: WayBack | None,
+    ) -> bool:
+        """Take a request; False: it is none of storage commitment."""
+        is_commitment = context.abstract_syntax == uids.STORAGE_COMMITMENT_PUSH
+        if not is_commitment or not isinstance(message, NActionRQ | NEventReportRQ):
+            return False
+        status = _objection(message, data)
+        if status is None:
+            job = _Job(requester, message, context.transfer_syntax, data or b"", respond, way_back)
+            try:
+                self._send.send_nowait(job)
+            except anyio.WouldBlock:
+                status = statuses.RESOURCE_LIMITATION
+        if status is not None:
+            respond(_response(message, status))
+        return True
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Work until cancelled."""
+        async with self._send, self._receive, anyio.create_task_group() as tasks:
+            for _ in range(WORKERS):
+                tasks.start_soon(self._work)
+            task_status.started()
+
+    async def _work(self) -> None:
+        async for job in self._receive:
+            job.respond(_response(job.message, await self._deal_with(job)))
+
+    async def _deal_with(self, job: _Job) -> int:
+        try:
+            if isinstance(job.message, NActionRQ):
+                return await self._accept(job)
+            return await self._take(job)
+        except RouterError as error:
+            log.warning(
+                "storage commitment: a message could not be dealt with",
+                calling_ae_title=job.requester.calling_ae_title,
+                address=job.requester.address,
+                error=str(error),
+            )
+            refused = isinstance(error, CannotUnderstand)
+            return statuses.INVALID_ARGUMENT if refused else type(error).dimse_status
+
+    async def _accept(self, job: _Job) -> int:
+        request = await anyio.to_thread.run_sync(
+            commitment.read_request, job.data, job.transfer_syntax_uid
+        )
+        return await self._service.accept(request, job.requester, job.way_back)
+
+    async def _take(self, job: _Job) -> int:
+        report = await anyio.to_thread.run_sync(
+            commitment.read_report, job.data, job.transfer_syntax_uid
+        )
+        if not self._awaited.take(report):
+            log.info(
+                "storage commitment: a report that nobody waits for",
+                calling_ae_title=job.requester.calling_ae_title,
+                transaction_uid=report.transaction_uid,
+            )
+        return statuses.SUCCESS
+
+
+def _objection(message: NActionRQ | NEventReportRQ, data: bytes | None) -> int | None:
+    """The status that says what is wrong with the message itself; None: nothing."""
+    if message.sop_class_uid != uids.STORAGE_COMMITMENT_PUSH:
+        return statuses.NO_SUCH_SOP_CLASS
+    if message.sop_instance_uid != uids.STORAGE_COMMITMENT_PUSH_INSTANCE:
+        return statuses.NO_SUCH_OBJECT_INSTANCE
+    if isinstance(message, NActionRQ):
+        if message.action_type_id != commitment.REQUEST_STORAGE_COMMITMENT:
+            return statuses.NO_SUCH_ACTION
+    elif message.event_type_id not in (commitment.ALL_COMMITTED, commitment.SOME_FAILED):
+        return statuses.NO_SUCH_EVENT_TYPE
+    return None if data else statuses.INVALID_ARGUMENT
+
+
+def _response(message: NActionRQ | NEventReportRQ, status: int) -> Message:
+    number, sop_class, instance = (
+        message.message_id,
+        message.sop_class_uid,
+        message.sop_instance_uid,
+    )
+    if isinstance(message, NActionRQ):
+        return NActionRSP(number, sop_class, instance, message.action_type_id, status)
+    return NEventReportRSP(number, sop_class, instance, message.event_type_id, status)
