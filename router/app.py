@@ -21,6 +21,10 @@ from router.admin.api import create_app
 from router.admin.routes import Api
 from router.admin.server import serve_http
 from router.clock import SystemClock
+from router.commitment.awaited import AwaitedReports
+from router.commitment.operations import CommitmentOperations
+from router.commitment.sender import AssociationReportSender
+from router.commitment.service import CommitmentService
 from router.completion.determiner import Determiner
 from router.completion.held import CandidateFollower
 from router.completion.service import CompletionService
@@ -32,6 +36,7 @@ from router.dicom.scanner import ScanLimits
 from router.domain.candidate import Candidate
 from router.domain.errors import UnknownCandidate
 from router.domain.filters import DiscardFilter
+from router.domain.study import RevisionKey
 from router.ingress.associations import Ingress
 from router.ingress.inspector import Inspector
 from router.ingress.recorder import Recorder
@@ -89,13 +94,18 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         )
         registry = Registry(settings, ledger, ledger.views, clock, dimse.probe)
         retention = Retention(ledger, spool, clock, settings.retention.retain_for)
+
+        def settled(_revision: RevisionKey) -> None:
+            retention.settled()
+            commitment.look_again()
+
         dispatcher = Dispatcher(
             ledger,
             {"dimse": dimse},
             lambda ae_title: _candidate(registry, ae_title),
             clock,
             wiring.delivery_settings(settings),
-            lambda _revision: retention.settled(),
+            settled,
         )
         determiner = Determiner(
             ledger, spool, clock, registry.candidates, dispatcher.deliver, limits
@@ -107,6 +117,22 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             wiring.completion_policy(settings), clock, determiner.complete
         )
         recorder = Recorder(ledger, clock, completion.recorded)
+
+        # a modality asks: is it safe?
+        awaited = AwaitedReports()
+        commitment = CommitmentService(
+            ledger,
+            clock,
+            AssociationReportSender(
+                wiring.report_addresses(settings),
+                settings.commitment.default_port,
+                wiring.requestor_timeouts(settings),
+            ),
+            wiring.commitment_settings(settings),
+            recorder.flush,
+            completion.complete_now,
+        )
+        operations = CommitmentOperations(commitment, awaited)
 
         # accept -> negotiate -> receive -> filter -> spool -> acknowledge
         plan = ScanPlan.compile(known)
@@ -122,7 +148,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             discard,
             wiring.door_policy(settings),
         )
-        ingress = Ingress(door, completion, wiring.acceptance_policy(settings))
+        ingress = Ingress(door, completion, wiring.acceptance_policy(settings), operations)
 
         await registry.restore()
         api = Api(registry, ledger.views, phase, registration_token(settings))
@@ -142,6 +168,8 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             registry,
             retention,
             follower,
+            commitment,
+            operations,
         ):
             await tasks.start(service.run)
         await dispatcher.restore()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypedDict
 
+from router.commitment.service import CommitmentSettings
 from router.delivery.settings import DeliverySettings
 from router.dicom.negotiation import AcceptancePolicy
 from router.domain.attributes import BASE_ATTRIBUTES, Attribute
+from router.domain.commitment import CommitmentPolicy
 from router.domain.completion import CompletionPolicy
 from router.domain.expression import attributes_of
 from router.domain.retry import RetryPolicy
@@ -44,6 +47,7 @@ def acceptance_policy(settings: Settings) -> AcceptancePolicy:
         ae_titles=frozenset({router.ae_title}),
         calling_ae_titles=None if calling is None else frozenset(calling),
         accept_unknown_sop_classes=router.accept_unknown_sop_classes,
+        accept_storage_commitment=True,
         max_length=router.max_pdu_length,
     )
 
@@ -91,6 +95,27 @@ def requestor_timeouts(settings: Settings) -> RequestorTimeouts:
         association_s=_seconds(timeouts.association),
         response_s=_seconds(timeouts.response),
     )
+
+
+def commitment_settings(settings: Settings) -> CommitmentSettings:
+    """When to answer modalities that ask for storage commitment."""
+    commitment, retry = settings.commitment, settings.delivery.retry
+    return CommitmentSettings(
+        policy=CommitmentPolicy(commitment.committed_when),
+        decide_within=commitment.decide_within,
+        retry=RetryPolicy(
+            first_s=_seconds(retry.first),
+            factor=retry.factor,
+            cap_s=_seconds(retry.max),
+            give_up_after_s=_seconds(commitment.give_up_after),
+        ),
+    )
+
+
+def report_addresses(settings: Settings) -> Mapping[str, tuple[str, int]]:
+    """Where modalities take storage commitment reports, by AE title."""
+    listed = settings.commitment.report_to
+    return {ae_title: (at.host, at.port) for ae_title, at in listed.items()}
 
 
 class SpoolOptions(TypedDict):

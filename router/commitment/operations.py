@@ -13,10 +13,11 @@ import structlog
 from anyio.abc import TaskStatus
 
 from router.commitment.awaited import AwaitedReports
-from router.commitment.service import CommitmentService, WayBack
+from router.commitment.service import CommitmentService
+from router.commitment.way_back import WayBack
 from router.dicom import commitment, statuses, uids
 from router.dicom.dimse import Message, NActionRQ, NActionRSP, NEventReportRQ, NEventReportRSP
-from router.dicom.handlers import Respond
+from router.dicom.handlers import AssociationInfo, Respond
 from router.dicom.negotiation import AcceptedContext
 from router.domain.commitment import Requester
 from router.domain.errors import CannotUnderstand, RouterError
@@ -34,7 +35,7 @@ class _Job:
     transfer_syntax_uid: str
     data: bytes
     respond: Respond
-    way_back: WayBack | None
+    way_back: WayBack
 
 
 class CommitmentOperations:
@@ -47,12 +48,11 @@ class CommitmentOperations:
 
     def request(
         self,
-        requester: Requester,
+        info: AssociationInfo,
         message: Message,
         context: AcceptedContext,
         data: bytes | None,
         respond: Respond,
-        way_back: WayBack | None,
     ) -> bool:
         """Take a request; False: it is none of storage commitment."""
         is_commitment = context.abstract_syntax == uids.STORAGE_COMMITMENT_PUSH
@@ -60,7 +60,14 @@ class CommitmentOperations:
             return False
         status = _objection(message, data)
         if status is None:
-            job = _Job(requester, message, context.transfer_syntax, data or b"", respond, way_back)
+            job = _Job(
+                Requester(info.calling_ae_title, info.called_ae_title, info.peer.host),
+                message,
+                context.transfer_syntax,
+                data or b"",
+                respond,
+                WayBack(info.invoker, context),
+            )
             try:
                 self._send.send_nowait(job)
             except anyio.WouldBlock:
@@ -99,7 +106,7 @@ class CommitmentOperations:
         request = await anyio.to_thread.run_sync(
             commitment.read_request, job.data, job.transfer_syntax_uid
         )
-        return await self._service.accept(request, job.requester, job.way_back)
+        return await self._service.accept(request, job.requester, job.way_back.report)
 
     async def _take(self, job: _Job) -> int:
         report = await anyio.to_thread.run_sync(

@@ -71,7 +71,7 @@ class CommitmentService:
         sender: ReportSender,
         settings: CommitmentSettings,
         caught_up: Callable[[], Awaitable[None]],
-        complete: Callable[[str, str], None],
+        complete: Callable[[str, str], bool],
     ):
         """Make the service; see below for what it asks of others.
 

@@ -54,6 +54,7 @@ class _Open:
     unrecorded: int = 0
     closed: int = 0  # number of the last revision that was closed here
     not_before: float = 0.0
+    declared: str | None = None
 
 
 class CompletionService:
@@ -157,6 +158,18 @@ class CompletionService:
         for study_uid in association.studies:
             self._schedule(study_uid)
 
+    def complete_now(self, study_instance_uid: str, because: str) -> bool:
+        """Somebody who knows says that the study is complete; whether anything of it is open.
+
+        What is being received or recorded at the moment still belongs to the revision.
+        """
+        entry = self._open.get(study_instance_uid)
+        if entry is None:
+            return False
+        entry.declared = because
+        self._schedule(study_instance_uid)
+        return True
+
     # -- its own task -----------------------------------------------------------------------------
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -195,6 +208,7 @@ class CompletionService:
             await self._clock.sleep(RETRY_AFTER_S)  # the others would fare no better
             return
         entry.closed = closing.number
+        entry.declared = None
         if entry.key == closing:  # else what arrived meanwhile has opened the next revision
             entry.key = None
         self._settle(study_uid, entry)
@@ -243,6 +257,7 @@ class CompletionService:
             in_flight=self._arriving[study_uid],
             doubtful_since=min(doubtful, default=None),
             unrecorded=entry.unrecorded,
+            declared=entry.declared,
         )
 
     def _schedule(self, study_uid: str) -> None:

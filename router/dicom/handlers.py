@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from router.dicom.dimse import CStoreRQ, Message
+from router.dicom.dimse import CStoreRQ, Message, NEventReportRQ
 from router.dicom.negotiation import AcceptedContext
 from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ
 
@@ -20,6 +20,20 @@ It may be called long after the connection has died, and then does nothing.
 
 Respond = Callable[[Message], None]
 """Sends the response to one other request; called as :data:`Answer` is."""
+
+
+Invoked = Callable[[int | None], None]
+"""Gets the status that a peer answers to a request of ours; None: it will not be answered."""
+
+
+class Invoker(Protocol):
+    """Asks something of the peer, on an association that the peer requested."""
+
+    def invoke(
+        self, context_id: int, request: NEventReportRQ, data: bytes, invoked: Invoked
+    ) -> None:
+        """Send a request with its data set between other messages; ``invoked`` once, later."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,7 @@ class AssociationInfo:
     implementation_class_uid: str
     implementation_version: str
     contexts: Mapping[int, AcceptedContext]
+    invoker: Invoker
 
 
 class AssociationEnd(StrEnum):

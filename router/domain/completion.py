@@ -36,6 +36,7 @@ class Arrivals:
         float | None
     )  # when the earliest one began that may turn out to be of this study
     unrecorded: int  # instances acknowledged, and not in the ledger yet
+    declared: str | None = None  # who said that the revision is complete, and how
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ def due(policy: CompletionPolicy, arrivals: Arrivals) -> Due:
 
 def _evidence(policy: CompletionPolicy, arrivals: Arrivals) -> Iterator[tuple[float, str]]:
     """When each kind of evidence will be there, if nothing more happens."""
+    if arrivals.declared is not None:
+        yield arrivals.last_arrival, arrivals.declared
     stable_s = policy.stable_after.total_seconds()
     yield arrivals.last_arrival + stable_s, f"no instance for {stable_s:g} s"
     if policy.quiet_after is None or arrivals.open_associations or arrivals.last_release is None:

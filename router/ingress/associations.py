@@ -28,13 +28,35 @@ class AssociationWatch(Arrivals, Protocol):
         ...
 
 
+class OtherOperations(Protocol):
+    """Who answers what is neither C-ECHO nor C-STORE: storage commitment."""
+
+    def request(
+        self,
+        info: AssociationInfo,
+        message: Message,
+        context: AcceptedContext,
+        data: bytes | None,
+        respond: Respond,
+    ) -> bool:
+        """Take a request; False: it is not offered."""
+        ...
+
+
 class Ingress:
     """Implements the acceptor's handler for the router's one AE title."""
 
-    def __init__(self, door: Door, watch: AssociationWatch, acceptance: AcceptancePolicy):
+    def __init__(
+        self,
+        door: Door,
+        watch: AssociationWatch,
+        acceptance: AcceptancePolicy,
+        others: OtherOperations,
+    ):
         self._door = door
         self._watch = watch
         self._acceptance = acceptance
+        self._others = others
 
     def requested(self, request: AssociateRQ, peer: PeerAddress) -> AssociateAC | AssociateRJ:
         """Negotiate by policy; a rejection is logged with who and why."""
@@ -59,16 +81,25 @@ class Ingress:
             association_id=secrets.token_hex(6),
         )
         self._watch.associated(source.association_id)
-        return IngressAssociation(self._door, self._watch, source)
+        return IngressAssociation(self._door, self._watch, source, info, self._others)
 
 
 class IngressAssociation:
     """One association that brings instances."""
 
-    def __init__(self, door: Door, watch: AssociationWatch, source: Source):
+    def __init__(
+        self,
+        door: Door,
+        watch: AssociationWatch,
+        source: Source,
+        info: AssociationInfo,
+        others: OtherOperations,
+    ):
         self._door = door
         self._watch = watch
         self._source = source
+        self._info = info
+        self._others = others
 
     def begin_store(self, request: CStoreRQ, context: AcceptedContext) -> Reception:
         """An instance begins to arrive."""
@@ -77,8 +108,8 @@ class IngressAssociation:
     def request(
         self, message: Message, context: AcceptedContext, data: bytes | None, respond: Respond
     ) -> bool:
-        """No other operation is offered."""
-        return False
+        """Another operation; see ``OtherOperations``."""
+        return self._others.request(self._info, message, context, data, respond)
 
     def closed(self, how: AssociationEnd) -> None:
         """The association is over: its studies may be complete soon."""

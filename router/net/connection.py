@@ -13,7 +13,7 @@ from typing import Protocol, cast
 import structlog
 
 from router.dicom.association import Association
-from router.dicom.dimse import Message
+from router.dicom.dimse import Message, NEventReportRQ, NEventReportRSP
 from router.dicom.events import (
     Aborted,
     AssociateRequested,
@@ -32,9 +32,11 @@ from router.dicom.handlers import (
     AssociationHandler,
     AssociationInfo,
     AssociationReceiver,
+    Invoked,
     PeerAddress,
 )
 from router.dicom.pdu import AssociateRJ, AssociateRQ
+from router.net.invocations import Invocations
 from router.net.operations import Failed, Operations
 from router.net.patience import Patience
 from router.net.sockets import OptionSocket, acknowledge_quickly, tune
@@ -104,6 +106,7 @@ class Connection(asyncio.BufferedProtocol):
         self._patience = Patience(timeouts.idle_s, timeouts.message_s, now)
         self._receiver: AssociationReceiver | None = None
         self._operations: Operations | None = None
+        self._invocations = Invocations()
         self._peer = NOWHERE
         self._calling_ae_title = ""
         self._rest = memoryview(b"")  # received, but not to be consumed before an answer is sent
@@ -200,6 +203,17 @@ class Connection(asyncio.BufferedProtocol):
             self._association.send_failure(context_id, request, status, comment, now)
             self._answered()
 
+    def invoke(
+        self, context_id: int, request: NEventReportRQ, data: bytes, invoked: Invoked
+    ) -> None:
+        """Ask something of the peer, as soon as nothing is owed to it."""
+        if not self._association.can_send:
+            invoked(None)
+            return
+        self._invocations.put(context_id, request, data, invoked)
+        if not self._is_consuming:
+            self._flush()
+
     # -- bytes ------------------------------------------------------------------------------------
 
     def _consume(self, view: memoryview) -> int:
@@ -238,6 +252,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         data = self._association.data_to_send()
+        data += self._invocations.queue_next(self._association, self._loop.time())
         if data and not self._transport.is_closing():
             self._transport.write(data)
         if self._association.is_closed:
@@ -276,6 +291,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _handle(self, event: AssociationEvent) -> None:
         match event:
+            case CommandReceived(NEventReportRSP() as response):
+                self._invocations.answered(response)
             case DataFragments() | MessageStarted() | MessageEnded() | CommandReceived():
                 if self._operations is not None:
                     self._operations.handle(event)
@@ -317,6 +334,7 @@ class Connection(asyncio.BufferedProtocol):
             implementation_class_uid=request.user.implementation_class_uid,
             implementation_version=request.user.implementation_version,
             contexts=self._association.contexts,
+            invoker=self,
         )
         self._receiver = self._owner.handler.opened(info)
         self._operations = Operations(self._receiver, self)
@@ -337,6 +355,7 @@ class Connection(asyncio.BufferedProtocol):
         self._has_ended = True
         if self._operations is not None:
             self._operations.abandon()
+        self._invocations.abandon()
         if self._receiver is not None:
             self._owner.disassociated(self._peer)
             self._receiver.closed(how)

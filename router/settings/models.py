@@ -233,6 +233,21 @@ class RegistrationSection(Section):
     """Studies are still held for a lapsed writer for so long; then it is forgotten."""
 
 
+class CommitmentSection(Section):
+    """Storage commitment: what a modality that asks whether its instances are safe is told."""
+
+    committed_when: Literal["delivered", "spooled"] = "delivered"
+    """An instance is committed when every required candidate holds it, or when the router does."""
+    report_to: Mapping[AETitle, Listen] = Field(default_factory=dict)
+    """Where modalities take reports, by AE title; others are called where they asked from."""
+    default_port: Port = 104
+    """Port of modalities that are not in report_to."""
+    decide_within: Wait = timedelta(days=1)
+    """Since the request; instances that are not committed by then are reported as failed."""
+    give_up_after: Wait = timedelta(days=7)
+    """Since the request; a report that was not taken by then is given up."""
+
+
 class Settings(Section):
     """The routing YAML."""
 
@@ -250,5 +265,7 @@ class Settings(Section):
     """How long settled studies stay in the spool."""
     candidates: Mapping[AETitle, CandidateSection] = Field(default_factory=dict)
     """Candidates by AE title: static ones, and what outranks writers that register themselves."""
+    commitment: CommitmentSection = CommitmentSection()
+    """Storage commitment: what a modality that asks whether its instances are safe is told."""
     registration: RegistrationSection = RegistrationSection()
     """Which writers may register themselves, and for how long that holds."""

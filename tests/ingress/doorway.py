@@ -113,6 +113,16 @@ class DeadLedger:
         raise LedgerFailed("the disk is full")
 
 
+class Nobody:
+    """Takes no other operations, asks nothing of the peer."""
+
+    def request(self, *_: object) -> bool:
+        return False
+
+    def invoke(self, *_: object) -> None:
+        raise AssertionError("nothing is asked here")
+
+
 @dataclass
 class Watched:
     """Stands for the completion service: notes what it is told, in order."""
@@ -153,7 +163,9 @@ class Doorway:
     def associate(self, calling: str = "CT1") -> IngressAssociation:
         """A new association."""
         return self.ingress.opened(
-            AssociationInfo(calling, "ROUTER", PeerAddress("10.0.0.7", 53312), "1.2", "X", {})
+            AssociationInfo(
+                calling, "ROUTER", PeerAddress("10.0.0.7", 53312), "1.2", "X", {}, Nobody()
+            )
         )
 
     async def in_ledger(self) -> list[Instance]:
@@ -231,7 +243,7 @@ async def a_doorway(
         await tasks.start(recorder.run)
         if inspecting:
             await tasks.start(inspector.run)
-        ingress = Ingress(door, watched, AcceptancePolicy(frozenset({"ROUTER"})))
+        ingress = Ingress(door, watched, AcceptancePolicy(frozenset({"ROUTER"})), Nobody())
         yield Doorway(ingress, spool, real, recorder, watched, clock, recorded)
         tasks.cancel_scope.cancel()
 
