@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from struct import Struct
 
-from pydicom.datadict import dictionary_VR
-
 from router.dicom import uids
 from router.dicom.scan_plan import Node, ScanPlan, Target, merged
 from router.dicom.text import DEFAULT_ENCODING, encodings_of, values_of
+from router.domain.dictionary import vr_of
 from router.domain.instance import Facts
 
 __all__ = [
@@ -360,7 +359,7 @@ class DataSetScanner:
         if group == 0xFFFE:
             return self._delimiter(tag, frame)
         if implicit:
-            vr, header, length = _dictionary_vr(tag), 8, plain
+            vr, header, length = vr_of(tag), 8, plain
         else:
             raw_vr = bytes(view[4:6])
             header = _HEADER_LENGTH.get(raw_vr, 0)
@@ -553,14 +552,6 @@ _IMPLICIT_LE, _IMPLICIT_BE = Struct("<HHI"), Struct(">HHI")
 _EXPLICIT_LE, _EXPLICIT_BE = Struct("<HH2sH"), Struct(">HH2sH")
 _U16_LE, _U16_BE = Struct("<H"), Struct(">H")
 _U32_LE, _U32_BE = Struct("<I"), Struct(">I")
-
-
-def _dictionary_vr(tag: int) -> str:
-    """The VR that Implicit VR leaves to the dictionary; empty when it does not know."""
-    try:
-        return dictionary_VR(tag)[:2]
-    except KeyError:
-        return ""
 
 
 class _InflatedScanner(DataSetScanner):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from pydicom._uid_dict import UID_dictionary
-from pynetdicom import sop_class as _sop_class
+from router.domain.dictionary import registered_uids
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 VERIFICATION = "1.2.840.10008.1.1"
@@ -77,28 +76,41 @@ def is_known_non_storage(uid: str) -> bool:
     """Something of the standard that is not for storing studies: other SOP classes, and what is
     no SOP class at all.
     """
-    return uid in UID_dictionary and uid not in _STORAGE
+    return uid in registered_uids() and uid not in _STORAGE
 
 
 def name(uid: str) -> str:
     """The name of the standard, or the UID itself."""
-    entry = UID_dictionary.get(uid)
-    return entry[0] if entry is not None and entry[0] else uid
+    entry = registered_uids().get(uid)
+    return entry.name if entry is not None and entry.name else uid
+
+
+_STORES_NO_STUDY = (
+    "Color Palette",
+    "CT Defined Procedure Protocol",
+    "Generic Implant Template",
+    "Hanging Protocol",
+    "Implant Assembly Template",
+    "Implant Template Group",
+    "Inventory",
+    "Media Storage Directory",  # a DICOMDIR (PS3.3 annex F)
+    "Protocol Approval",
+    "Storage Commitment",  # PS3.4 annex J
+    "XA Defined Procedure Protocol",
+)
+"""How the names begin of classes with "Storage" in them whose instances belong to no study: those
+of the Non-Patient Object Storage service (PS3.4 annex GG), and of other services."""
 
 
 def _storage_sop_classes() -> frozenset[str]:
-    """What the standard's registry calls storage, without the non-patient objects (PS3.4 GG)."""
-    storage = set(_sop_class._STORAGE_CLASSES.values())  # noqa: SLF001 - the published table
-    non_patient = set(_sop_class._NON_PATIENT_OBJECT_CLASSES.values())  # noqa: SLF001
-    retired = {
+    """What the standard's registry calls storage, current and retired, and has a study."""
+    return frozenset(
         uid
-        for uid, (title, kind, *_) in UID_dictionary.items()
-        if kind == "SOP Class"
-        and "Storage" in title
-        and "Commitment" not in title
-        and not title.startswith(("Media Storage Directory", "Storage Service"))
-    }
-    return frozenset((storage | retired) - non_patient)
+        for uid, registered in registered_uids().items()
+        if registered.kind == "SOP Class"
+        and "Storage" in registered.name
+        and not registered.name.startswith(_STORES_NO_STUDY)
+    )
 
 
 _STORAGE = _storage_sop_classes()

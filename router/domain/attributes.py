@@ -17,10 +17,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 
-from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag, private_dictionary_VR
-
+from router.domain import dictionary
 from router.domain.errors import InvalidCriteria
 
 PSEUDO = {
@@ -80,7 +78,7 @@ class Attribute:
 def parse_attribute(text: str) -> Attribute:
     """The attribute that a text names; raises ``InvalidCriteria`` with a suggestion."""
     text = text.strip()
-    pseudo = _PSEUDO_BY_NORM.get(_normalise(text))
+    pseudo = _PSEUDO_BY_NORM.get(dictionary.normal_form(text))
     if pseudo is not None:
         return Attribute(pseudo, (), PSEUDO[pseudo])
     steps: list[Step] = []
@@ -119,9 +117,9 @@ def _parse_step(name: str, item: str | None) -> tuple[str, Step, str]:
             return _private_step(private, index)
     if tag := _TAG.fullmatch(name):
         number = int(tag[1] + tag[2], 16)
-        keyword = keyword_for_tag(number)
+        keyword = dictionary.keyword_of(number)
         # One keyword names a whole range of repeating groups (60xx); a tag is one of them.
-        if keyword_dict.get(keyword) != number:
+        if dictionary.tag_of(keyword) != number:
             keyword = f"({number >> 16:04X},{number & 0xFFFF:04X})"
     elif name.startswith("("):
         raise InvalidCriteria(
@@ -132,7 +130,7 @@ def _parse_step(name: str, item: str | None) -> tuple[str, Step, str]:
     group, element = number >> 16, number & 0xFFFF
     if group <= _LAST_GROUP_OUTSIDE:
         raise InvalidCriteria(f"{name} is an element of a header and never stands in a data set")
-    return keyword, Step(group, element, None, index), _vr(number)
+    return keyword, Step(group, element, None, index), dictionary.vr_of(number)
 
 
 def _private_step(match: re.Match[str], item: int | None) -> tuple[str, Step, str]:
@@ -141,45 +139,26 @@ def _private_step(match: re.Match[str], item: int | None) -> tuple[str, Step, st
     if group % 2 == 0 or not creator:
         raise InvalidCriteria(f"{match[0]}: a private element has an odd group and a creator")
     name = f'({group:04X},"{creator}",{low:02X})'
-    return name, Step(group, low, creator, item), _private_vr(group, low, creator)
+    return name, Step(group, low, creator, item), dictionary.private_vr_of(group, low, creator)
 
 
-@cache
-def _vr(tag: int) -> str:
-    try:
-        return dictionary_VR(tag)[:2]  # "US or SS": the first
-    except KeyError:
-        return ""
-
-
-def _private_vr(group: int, low: int, creator: str) -> str:
-    try:
-        return private_dictionary_VR((group << 16) | 0x1000 | low, creator)[:2]
-    except KeyError:
-        return ""
-
-
-def _normalise(name: str) -> str:
-    return name.replace("_", "").casefold()
-
-
-_PSEUDO_BY_NORM = {_normalise(name): name for name in PSEUDO} | {"(0002,0010)": "TransferSyntaxUID"}
-
-_BY_NORM = {
-    _normalise(keyword): (keyword, tag)
-    for keyword, tag in keyword_dict.items()
-    if keyword  # retired elements without one share the empty keyword
+_PSEUDO_BY_NORM = {dictionary.normal_form(name): name for name in PSEUDO} | {
+    "(0002,0010)": "TransferSyntaxUID"
 }
 
 
 def _by_keyword(name: str) -> tuple[str, int]:
-    found = _BY_NORM.get(_normalise(name))
-    if found is not None:
-        return found
-    known = {**_BY_NORM, **{norm: (pseudo, 0) for norm, pseudo in _PSEUDO_BY_NORM.items()}}
-    close = get_close_matches(_normalise(name), known, n=1, cutoff=0.6)
-    hint = f"; did you mean {known[close[0]][0]}?" if close else ""
+    tag = dictionary.tag_of(name)
+    if tag is not None:
+        return dictionary.keyword_of(tag), tag
+    known = {**dictionary.keywords(), **dict.fromkeys(_PSEUDO_BY_NORM, 0)}
+    close = get_close_matches(dictionary.normal_form(name), known, n=1, cutoff=0.6)
+    hint = f"; did you mean {_PSEUDO_BY_NORM.get(close[0]) or _keyword(close[0])}?" if close else ""
     raise InvalidCriteria(f"{name!r} is not a DICOM attribute{hint}")
+
+
+def _keyword(normal_form: str) -> str:
+    return dictionary.keyword_of(dictionary.keywords()[normal_form])
 
 
 BASE_ATTRIBUTES = tuple(

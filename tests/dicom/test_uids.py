@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom import config
 from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import UID, generate_uid
-from pynetdicom import AllStoragePresentationContexts
+from pynetdicom import AllStoragePresentationContexts, sop_class
 
 from router.dicom import uids
 
@@ -30,6 +30,25 @@ def test_private_and_unknown_syntaxes_are_explicit_little_endian() -> None:
     assert uids.is_encapsulated("1.2.3.4")
     assert uids.is_implicit_vr(uids.GE_PRIVATE_IMPLICIT)
     assert not uids.is_encapsulated(uids.GE_PRIVATE_IMPLICIT)
+
+
+def test_storage_classes_are_those_of_pynetdicom_and_what_else_the_registry_calls_so() -> None:
+    named = {
+        uid
+        for uid, (title, kind, *_) in UID_dictionary.items()
+        if kind == "SOP Class" and "Storage" in title
+    }
+    of_other_services = {
+        uid
+        for uid in named
+        if "Commitment" in UID_dictionary[uid][0] or "Media" in UID_dictionary[uid][0]
+    }
+    current = set(sop_class._STORAGE_CLASSES.values())
+    without_a_study = set(sop_class._NON_PATIENT_OBJECT_CLASSES.values())
+
+    found = {uid for uid in {*UID_dictionary, *current} if uids.is_storage_sop_class(uid)}
+
+    assert found == (current | named) - of_other_services - without_a_study
 
 
 def test_every_storage_class_of_pynetdicom_stores_studies() -> None:
