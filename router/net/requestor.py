@@ -15,7 +15,7 @@ peer is silent for too long; ``ContextNotAccepted`` before anything is sent.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Protocol
 
@@ -171,7 +171,7 @@ class RequestedAssociation:
                 raise AssociationLost(text)
             return answer
 
-    async def find(self, sop_class_uid: str, identifier: bytes) -> AsyncIterator[Answer]:
+    async def find(self, sop_class_uid: str, identifier: bytes) -> AsyncGenerator[Answer, None]:
         """C-FIND: each answer as it comes, the last one without an identifier.
 
         Whoever does not want all of them closes the iterator, which ends the association.

@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 from router.dicom.pdata import Buffer
 from router.net.sockets import acknowledge_quickly, tune
@@ -57,7 +57,7 @@ class TCPStream:
         self._stop_waiting: Callable[[], None] | None = None
 
     @classmethod
-    async def connect(cls, host: str, port: int) -> TCPStream:
+    async def connect(cls, host: str, port: int) -> Self:
         """Connect to the first address of ``host`` that answers; raises ``OSError``."""
         loop = asyncio.get_running_loop()
         try:

@@ -53,6 +53,12 @@ class RawPeer:
             for piece in pieces:
                 await self._loop.sock_sendall(self._socket, piece)
 
+    async def creep(self, data: bytes) -> None:
+        """Send byte by byte, a hundred in a second."""
+        for byte in data:
+            await self.send(bytes((byte,)))
+            await anyio.sleep(0.01)
+
     def send_what_fits(self, data: bytes) -> int:
         """Bytes that the kernel takes at once."""
         try:
@@ -62,13 +68,13 @@ class RawPeer:
 
     async def receive_exactly(self, size: int) -> bytes:
         """So many bytes; fails if the connection ends before."""
-        data = b""
+        data = bytearray()
         with anyio.fail_after(PATIENCE_S):
             while len(data) < size:
-                piece = await self._loop.sock_recv(self._socket, size - len(data))
+                piece = await self._loop.sock_recv(self._socket, min(size - len(data), 1 << 18))
                 assert piece, f"the connection ended after {len(data)} of {size} bytes"
                 data += piece
-        return data
+        return bytes(data)
 
     async def receive_pdu(self) -> bytes:
         """A whole PDU, header included."""
@@ -145,11 +151,14 @@ class RawPeer:
 
 
 @asynccontextmanager
-async def calling(port: int) -> AsyncIterator[RawPeer]:
-    """A connection to an acceptor."""
-    connection = socket.create_connection(("127.0.0.1", port))
+async def calling(port: int, *, receive_buffer: int | None = None) -> AsyncIterator[RawPeer]:
+    """A connection to an acceptor; the kernel may be told to keep little for the peer."""
+    connection = socket.socket()
+    if receive_buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     peer = RawPeer(connection)
     try:
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
         yield peer
     finally:
         peer.close()

@@ -46,6 +46,7 @@ class Stored:
     data: bytearray = field(default_factory=bytearray)
     answer: Answer | None = None
     is_abandoned: bool = False
+    is_answered: bool = False
 
     def write(self, fragments: Sequence[memoryview]) -> None:
         for fragment in fragments:
@@ -55,6 +56,7 @@ class Stored:
     def finish(self, answer: Answer) -> None:
         self.answer = answer
         if self.service.answers_at_once:
+            self.is_answered = True
             answer(self.service.status, "")
         self.service.note_change()
 
@@ -124,9 +126,19 @@ class Service:
 
     def answer(self, number: int, status: int = 0) -> None:
         """Answer one of the instances that have been received whole."""
-        answer = self.stored[number].answer
-        assert answer is not None
-        answer(status, "")
+        stored = self.stored[number]
+        assert stored.answer is not None
+        stored.is_answered = True
+        stored.answer(status, "")
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the last instance has come whole, and waits for its answer."""
+        return (
+            bool(self.stored)
+            and self.stored[-1].answer is not None
+            and not (self.stored[-1].is_answered)
+        )
 
 
 @asynccontextmanager

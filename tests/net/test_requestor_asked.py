@@ -18,7 +18,7 @@ from router.dicom.dimse import (
     NEventReportRSP,
     UnknownResponse,
 )
-from router.dicom.pdu import AssociateRQ, UserInformation
+from router.dicom.pdu import AssociateRQ, PDUType, UserInformation
 from router.dicom.uids import VERIFICATION
 from router.domain.errors import AssociationLost, PeerTimeout
 from router.net.exchange import Exchange
@@ -65,7 +65,7 @@ async def test_an_event_in_the_middle_of_our_object_is_answered_after_it() -> No
     async with associated(report_in_the_middle, reported=events) as association:
         assert (await store(association, LARGE)).status == statuses.SUCCESS
 
-    assert heard == [pdata.PDUType.P_DATA, bytes(LARGE), (TAKEN, b"")]
+    assert heard == [PDUType.P_DATA, bytes(LARGE), (TAKEN, b"")]
     assert events.seen == [(EVENT, b"what is committed")]
 
 

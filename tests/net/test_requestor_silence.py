@@ -47,7 +47,8 @@ async def test_a_host_that_does_not_answer_is_given_up() -> None:
         socket.create_server(("127.0.0.1", 0), backlog=0) as server,
         socket.create_connection(server.getsockname()),  # takes the only place in the queue
     ):
-        association = associate(*server.getsockname(), "A", "B", contexts=CONTEXTS, timeouts=SOON)
+        port: int = server.getsockname()[1]
+        association = associate("127.0.0.1", port, "A", "B", contexts=CONTEXTS, timeouts=SOON)
         with pytest.raises(PeerTimeout, match=r"no connection within 0\.2 s"):
             await association.__aenter__()
 
