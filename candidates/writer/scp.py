@@ -16,7 +16,8 @@ from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress, 
 from router.dicom.negotiation import AcceptancePolicy, AcceptedContext, negotiate
 from router.dicom.part10 import file_header
 from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ
-from router.dicom.scanner import DataSetScanner, ScanLimits, ScanPlan, ScanResult, scan_stored
+from router.dicom.scan_stored import scan_stored
+from router.dicom.scanner import DataSetScanner, ScanLimits, ScanPlan, ScanResult
 from router.domain.instance import Identity
 
 Answer = Callable[[int, str], None]

@@ -12,7 +12,8 @@ from router import wiring
 from router.dicom.negotiation import accepted_contexts, negotiate, propose
 from router.dicom.part10 import FileHeader, read_file_header
 from router.dicom.pdu import AssociateRJ, AssociateRQ, UserInformation
-from router.dicom.scanner import Finding, ScanLimits, ScanPlan, ScanResult, scan_stored
+from router.dicom.scan_stored import scan_stored
+from router.dicom.scanner import Finding, ScanLimits, ScanPlan, ScanResult
 from router.domain.attributes import Attribute
 from router.domain.errors import RouterError
 from router.domain.filters import DiscardFilter

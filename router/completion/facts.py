@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import anyio
 
-from router.dicom.scanner import ScanLimits, ScanPlan, scan_stored
+from router.dicom.scan_stored import scan_stored
+from router.dicom.scanner import ScanLimits, ScanPlan
 from router.domain.attributes import BASE_ATTRIBUTES, Attribute
 from router.domain.instance import Facts, Instance
 from router.ports import Spool, SpoolReader

@@ -11,17 +11,27 @@ item) are warnings: the walk ends there, and the bytes are passed on as they are
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
-from struct import Struct
+from dataclasses import dataclass
 
 from router.dicom import uids
-from router.dicom.scan_plan import Node, ScanPlan, Target, merged
-from router.dicom.text import DEFAULT_ENCODING, encodings_of, values_of
+from router.dicom.elements import (
+    FRAGMENT_VRS,
+    HEADER_LENGTHS,
+    ITEM,
+    ITEM_END,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    UNDEFINED_LENGTH,
+    explicit_layout,
+    explicit_length,
+    long_length_layout,
+    plain_layout,
+    written,
+)
+from router.dicom.findings import Finding, FindingKind, ScanLimits, ScanResult
+from router.dicom.harvest import Harvest, Level
+from router.dicom.scan_plan import ScanPlan, Target, merged
 from router.domain.dictionary import vr_of
-from router.domain.instance import Facts
 
 __all__ = [
     "DataSetScanner",
@@ -30,66 +40,10 @@ __all__ = [
     "ScanLimits",
     "ScanPlan",
     "ScanResult",
-    "scan_stored",
 ]
-
-UNDEFINED = 0xFFFFFFFF
-ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-PIXEL_DATA = 0x7FE00010
-CHARACTER_SET = 0x00080005
-CHUNK = 256 * 1024
-
-_SHORT_VRS = b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
-_LONG_VRS = b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()
-_HEADER_LENGTH = {**dict.fromkeys(_SHORT_VRS, 8), **dict.fromkeys(_LONG_VRS, 12)}
-_FRAGMENT_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV"})
 
 BYTES_PER_LEVEL = 16
 """An item header and the header of a sequence within: a level of nesting has at least these."""
-
-
-class FindingKind(StrEnum):
-    """What can be wrong with the structure of a data set."""
-
-    NESTING_TOO_DEEP = "nesting too deep"
-    DEFLATE_BOMB = "inflates beyond its bound"
-    NOT_DEFLATED = "not a deflated stream"
-    TRUNCATED = "cut short"
-    LENGTH_OVERRUN = "a length overruns what contains it"
-    MALFORMED = "not a data set from here on"
-    MISLABELLED = "not in the encoding that was negotiated"
-    GROUP_0002 = "File Meta elements in the data set"
-    VALUE_TOO_LONG = "a routing attribute is too long to be read"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong, with a reason that names tag and place."""
-
-    kind: FindingKind
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScanLimits:
-    """Bounds of a scan; bytes where not said otherwise."""
-
-    max_sequence_depth: int = 64  # levels
-    max_value_bytes: int = 64 * 1024
-    max_inflated_bytes: int = 4 << 30
-    max_warnings: int = 8
-
-
-@dataclass(frozen=True, slots=True)
-class ScanResult:
-    """What a scan found.
-
-    ``finding`` is set when the data set must not reach a receiver; ``warnings`` do not hinder.
-    """
-
-    facts: Facts
-    finding: Finding | None = None
-    warnings: tuple[Finding, ...] = ()
 
 
 @dataclass(slots=True)
@@ -102,9 +56,8 @@ class _Frame:
     big_endian: bool
     fragments: bool = False
     target: Target | None = None  # of a sequence
-    node: Node | None = None  # of an item
+    level: Level | None = None  # of an item
     items: int = 0
-    creators: dict[int, str] = field(default_factory=dict)  # (group << 8 | block) to creator
 
 
 class DataSetScanner:
@@ -113,11 +66,9 @@ class DataSetScanner:
     __slots__ = (
         "_big_endian",
         "_carry",
-        "_creators",
-        "_encodings",
-        "_facts",
         "_finding",
         "_frames",
+        "_harvest",
         "_implicit",
         "_limits",
         "_need",
@@ -125,23 +76,20 @@ class DataSetScanner:
         "_position",
         "_root",
         "_skip",
+        "_top",
         "_warnings",
         "needs_stored_scan",
     )
 
     def __init__(self, plan: ScanPlan, transfer_syntax_uid: str, limits: ScanLimits):
         self.needs_stored_scan = uids.is_deflated(transfer_syntax_uid)
-        """Deflated: nothing is read here, :func:`scan_stored` has to do it off the loop."""
-        self._begin(plan, transfer_syntax_uid, limits)
-
-    def _begin(self, plan: ScanPlan, transfer_syntax_uid: str, limits: ScanLimits) -> None:
+        """Deflated: nothing is read here, ``scan_stored`` has to do it off the loop."""
         self._root = plan.root
         self._limits = limits
         self._implicit = uids.is_implicit_vr(transfer_syntax_uid)
         self._big_endian = uids.is_big_endian(transfer_syntax_uid)
-        self._facts: dict[str, tuple[str, ...]] = {}
-        self._encodings: tuple[str, ...] = (DEFAULT_ENCODING,)
-        self._creators: dict[int, str] = {}
+        self._top = Level(plan.root)
+        self._harvest = Harvest()
         self._frames: list[_Frame] = []
         self._carry = bytearray()
         self._need = 0  # bytes that the carry must hold before it is looked at again
@@ -155,9 +103,6 @@ class DataSetScanner:
         """Look at the next bytes of the data set; keeps no view."""
         if self.needs_stored_scan:
             return
-        self._feed(view)
-
-    def _feed(self, view: memoryview) -> None:
         start, end = 0, len(view)
         while start < end:
             if self._over:
@@ -191,7 +136,7 @@ class DataSetScanner:
     @property
     def study_instance_uid(self) -> str:
         """The Study Instance UID if it has been read already, else empty."""
-        values = self._facts.get("StudyInstanceUID")
+        values = self._harvest.facts.get("StudyInstanceUID")
         return values[0] if values else ""
 
     def pass_over(self, available: int) -> int:
@@ -212,7 +157,7 @@ class DataSetScanner:
             self._frames.pop()
         if not self._over and (self._skip or self._carry or self._frames):
             self._warn(FindingKind.TRUNCATED, "the data set ends in the middle of an element")
-        return ScanResult(self._facts, self._finding, tuple(self._warnings))
+        return ScanResult(self._harvest.facts, self._finding, tuple(self._warnings))
 
     def _parse(self, view: memoryview) -> int:
         """Look at as many elements as ``view`` holds; the bytes used.
@@ -244,7 +189,7 @@ class DataSetScanner:
         if len(view) < 8:
             self._need = 8
             return False
-        has_vr = bytes(view[4:6]) in _HEADER_LENGTH
+        has_vr = bytes(view[4:6]) in HEADER_LENGTHS
         if has_vr == self._implicit:
             self._warn(
                 FindingKind.MISLABELLED,
@@ -259,9 +204,9 @@ class DataSetScanner:
             return self._element(view[start:], None)
         elements = self._root.elements
         private = self._root.private
-        layout = _EXPLICIT_BE if self._big_endian else _EXPLICIT_LE
-        unpack, long_length = layout.unpack_from, (_U32_BE if self._big_endian else _U32_LE)
-        header_lengths = _HEADER_LENGTH
+        unpack = explicit_layout(big_endian=self._big_endian).unpack_from
+        unpack_long = long_length_layout(big_endian=self._big_endian).unpack_from
+        header_lengths = HEADER_LENGTHS
         position, end = start, len(view)
         while end - position >= 8:
             group, element, vr, length = unpack(view, position)
@@ -271,8 +216,8 @@ class DataSetScanner:
             if header == 12:
                 if vr == b"SQ" or vr == b"UN" or end - position < 12:
                     break
-                (length,) = long_length.unpack_from(view, position + 8)
-                if length == UNDEFINED:
+                (length,) = unpack_long(view, position + 8)
+                if length == UNDEFINED_LENGTH:
                     break
             if (group << 16 | element) in elements or (group & 1 and private):
                 break
@@ -312,7 +257,7 @@ class DataSetScanner:
         if len(view) < 8:
             self._need = 8
             return 0
-        layout = _IMPLICIT_BE if frame.big_endian else _IMPLICIT_LE
+        layout = plain_layout(big_endian=frame.big_endian)
         group, element, length = layout.unpack_from(view)
         tag = group << 16 | element
         if tag == SEQUENCE_END:
@@ -324,7 +269,7 @@ class DataSetScanner:
         elif tag == ITEM:
             self._enter_item(frame, length)
         else:
-            self._stop(FindingKind.MALFORMED, f"({group:04X},{element:04X}) where an item belongs")
+            self._stop(FindingKind.MALFORMED, f"{written(tag)} where an item belongs")
         self._use(8)
         return 8
 
@@ -335,12 +280,12 @@ class DataSetScanner:
         if frame.target is not None:
             into = frame.target.into
             node = merged([into[key] for key in (None, index) if key in into])
-        end = -1 if length == UNDEFINED else self._position + 8 + length
+        end = -1 if length == UNDEFINED_LENGTH else self._position + 8 + length
         if not self._fits(end):
             self._stop(FindingKind.LENGTH_OVERRUN, f"an item of {length} bytes at {self._position}")
             return
         self._frames.append(
-            _Frame(end, True, frame.implicit, frame.big_endian, node=node)  # noqa: FBT003
+            _Frame(end, True, frame.implicit, frame.big_endian, level=Level(node))  # noqa: FBT003
         )
 
     def _fits(self, end: int) -> bool:
@@ -354,7 +299,7 @@ class DataSetScanner:
             return 0
         implicit = frame.implicit if frame else self._implicit
         big_endian = frame.big_endian if frame else self._big_endian
-        group, element, plain = (_IMPLICIT_BE if big_endian else _IMPLICIT_LE).unpack_from(view)
+        group, element, plain = plain_layout(big_endian=big_endian).unpack_from(view)
         tag = group << 16 | element
         if group == 0xFFFE:
             return self._delimiter(tag, frame)
@@ -362,28 +307,21 @@ class DataSetScanner:
             vr, header, length = vr_of(tag), 8, plain
         else:
             raw_vr = bytes(view[4:6])
-            header = _HEADER_LENGTH.get(raw_vr, 0)
+            header = HEADER_LENGTHS.get(raw_vr, 0)
             if not header:
                 self._stop(
                     FindingKind.MALFORMED,
-                    f"({group:04X},{element:04X}) at {self._position} has no VR that exists",
+                    f"{written(tag)} at {self._position} has no VR that exists",
                 )
                 return 0
             if len(view) < header:
                 self._need = header
                 return 0
             vr = raw_vr.decode()
-            length = self._explicit_length(view, header, big_endian=big_endian)
+            length = explicit_length(view, header, big_endian=big_endian)
         if group == 2 and frame is None:
-            self._warn(FindingKind.GROUP_0002, f"({group:04X},{element:04X}) in the data set")
+            self._warn(FindingKind.GROUP_0002, f"{written(tag)} in the data set")
         return self._value(view, frame, tag, vr, header, length)
-
-    def _explicit_length(self, view: memoryview, header: int, *, big_endian: bool) -> int:
-        if header == 12:
-            length: int = (_U32_BE if big_endian else _U32_LE).unpack_from(view, 8)[0]
-        else:
-            length = (_U16_BE if big_endian else _U16_LE).unpack_from(view, 6)[0]
-        return length
 
     def _delimiter(self, tag: int, frame: _Frame | None) -> int:
         if tag == ITEM_END and frame is not None:
@@ -400,15 +338,16 @@ class DataSetScanner:
     def _value(
         self, view: memoryview, frame: _Frame | None, tag: int, vr: str, header: int, length: int
     ) -> int:
-        target = self._target(frame, tag)
-        if length == UNDEFINED:
+        level = frame.level if frame else self._top
+        target = level.target(tag) if level else None
+        if length == UNDEFINED_LENGTH:
             self._use(header)
             self._enter_undefined(frame, tag, vr, target)
             return header
         if frame is not None and 0 <= frame.end < self._position + header + length:
             self._stop(
                 FindingKind.LENGTH_OVERRUN,
-                f"({tag >> 16:04X},{tag & 0xFFFF:04X}) at {self._position}: {length} bytes",
+                f"{written(tag)} at {self._position}: {length} bytes",
             )
             return 0
         if vr == "SQ" and (target is not None or self._may_be_too_deep(length)):
@@ -416,8 +355,10 @@ class DataSetScanner:
             self._use(header)
             self._enter_sequence(frame, end, target, tag)
             return header
-        if (target is not None and target.name) or self._is_creator(frame, tag):
-            return self._wanted(view, frame, tag, vr, header, length, target)
+        if level and ((target is not None and target.name) or level.is_creator(tag)):
+            if length <= self._limits.max_value_bytes:
+                return self._wanted(view, frame, level, tag, vr, header, length)
+            self._warn(FindingKind.VALUE_TOO_LONG, written(tag))
         self._use(header)
         self._skip_value(length, len(view) - header)
         return header + self._within(length, len(view) - header)
@@ -426,57 +367,26 @@ class DataSetScanner:
         self,
         view: memoryview,
         frame: _Frame | None,
+        level: Level,
         tag: int,
         vr: str,
         header: int,
         length: int,
-        target: Target | None,
     ) -> int:
+        """A value that is kept, as soon as it is there as a whole."""
         whole = header + length
-        if length > self._limits.max_value_bytes:
-            self._warn(FindingKind.VALUE_TOO_LONG, f"({tag >> 16:04X},{tag & 0xFFFF:04X})")
-            self._use(header)
-            self._skip_value(length, len(view) - header)
-            return header + self._within(length, len(view) - header)
         if len(view) < whole:
             self._need = whole
             return 0
         raw = bytes(view[header:whole])
+        target = level.target(tag)
         if target is not None and target.name:
-            self._keep(frame, target, vr, raw)
+            big_endian = frame.big_endian if frame else self._big_endian
+            self._harvest.keep(target, vr, raw, big_endian=big_endian, outermost=frame is None)
         else:
-            creators = frame.creators if frame else self._creators
-            block = (tag >> 16) << 8 | (tag & 0xFF)
-            creators[block] = raw.decode("latin-1").strip(" \0")
+            level.reserve(tag, raw)
         self._use(whole)
         return whole
-
-    def _keep(self, frame: _Frame | None, target: Target, vr: str, raw: bytes) -> None:
-        big_endian = frame.big_endian if frame else self._big_endian
-        kind = target.vr if vr in ("UN", "") and target.vr else vr or "LO"
-        values = values_of(kind, raw, self._encodings, big_endian=big_endian)
-        known = self._facts.get(target.name, ())
-        self._facts[target.name] = known + values
-        if target.name == "SpecificCharacterSet" and frame is None:
-            self._encodings = encodings_of(values)
-
-    def _target(self, frame: _Frame | None, tag: int) -> Target | None:
-        node = self._root if frame is None else frame.node
-        if node is None:
-            return None
-        target = node.elements.get(tag)
-        if target is None and node.private and (tag >> 16) & 1:
-            creators = frame.creators if frame else self._creators
-            creator = creators.get((tag >> 16) << 8 | (tag >> 8 & 0xFF))
-            if creator is not None:
-                target = node.private.get((tag >> 16, creator, tag & 0xFF))
-        return target
-
-    def _is_creator(self, frame: _Frame | None, tag: int) -> bool:
-        node = self._root if frame is None else frame.node
-        if node is None or not node.private or not (tag >> 16) & 1:
-            return False
-        return 0x10 <= tag & 0xFFFF <= 0xFF
 
     def _may_be_too_deep(self, length: int) -> bool:
         """Whether a sequence of so many bytes could hold more levels than are allowed."""
@@ -489,7 +399,7 @@ class DataSetScanner:
     def _enter_undefined(
         self, frame: _Frame | None, tag: int, vr: str, target: Target | None
     ) -> None:
-        if tag == PIXEL_DATA or vr in _FRAGMENT_VRS:
+        if tag == PIXEL_DATA or vr in FRAGMENT_VRS:
             self._frames.append(
                 _Frame(
                     -1,
@@ -504,7 +414,7 @@ class DataSetScanner:
         else:
             self._stop(
                 FindingKind.MALFORMED,
-                f"({tag >> 16:04X},{tag & 0xFFFF:04X}) of VR {vr} has no length",
+                f"{written(tag)} of VR {vr} has no length",
             )
 
     def _enter_sequence(
@@ -515,7 +425,7 @@ class DataSetScanner:
         if depth > self._limits.max_sequence_depth:
             self._finding = Finding(
                 FindingKind.NESTING_TOO_DEEP,
-                f"sequence ({tag >> 16:04X},{tag & 0xFFFF:04X}) is nested {depth} levels deep; "
+                f"sequence {written(tag)} is nested {depth} levels deep; "
                 f"{self._limits.max_sequence_depth} are allowed",
             )
             self._over = True
@@ -546,66 +456,3 @@ class DataSetScanner:
         """The walk cannot go on: what was read until here stands."""
         self._warn(kind, reason)
         self._over = True
-
-
-_IMPLICIT_LE, _IMPLICIT_BE = Struct("<HHI"), Struct(">HHI")
-_EXPLICIT_LE, _EXPLICIT_BE = Struct("<HH2sH"), Struct(">HH2sH")
-_U16_LE, _U16_BE = Struct("<H"), Struct(">H")
-_U32_LE, _U32_BE = Struct("<I"), Struct(">I")
-
-
-class _InflatedScanner(DataSetScanner):
-    """Scans the inflated bytes of a deflated data set."""
-
-    __slots__ = ()
-
-    def __init__(self, plan: ScanPlan, limits: ScanLimits):
-        super().__init__(plan, uids.EXPLICIT_VR_LITTLE_ENDIAN, limits)
-
-
-Read = Callable[[int, int], bytes]
-"""Offset and size to bytes, at most so many."""
-
-
-def scan_stored(
-    plan: ScanPlan, transfer_syntax_uid: str, limits: ScanLimits, read: Read, length: int
-) -> ScanResult:
-    """Scan a stored data set in flat memory, deflated or not; blocks, so for worker threads.
-
-    Values that nobody wants, such as pixel data, are not even read, unless they are deflated.
-    """
-    if uids.is_deflated(transfer_syntax_uid):
-        return _scan_deflated(plan, limits, read, length)
-    scanner = DataSetScanner(plan, transfer_syntax_uid, limits)
-    offset = 0
-    while offset < length and (piece := read(offset, min(CHUNK, length - offset))):
-        scanner.feed(memoryview(piece))
-        offset += len(piece)
-        offset += scanner.pass_over(length - offset)
-    return scanner.finish()
-
-
-def _scan_deflated(plan: ScanPlan, limits: ScanLimits, read: Read, length: int) -> ScanResult:
-    scanner = _InflatedScanner(plan, limits)
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = offset = 0
-    while offset < length and (piece := read(offset, min(CHUNK, length - offset))):
-        pending = piece
-        offset += len(piece)
-        while pending and not inflate.eof:
-            try:
-                plain = inflate.decompress(pending, CHUNK)
-            except zlib.error as error:
-                result = scanner.finish()
-                warning = Finding(FindingKind.NOT_DEFLATED, str(error))
-                return ScanResult(result.facts, result.finding, (*result.warnings, warning))
-            scanner.feed(memoryview(plain))
-            inflated += len(plain)
-            if inflated > limits.max_inflated_bytes:
-                bomb = Finding(
-                    FindingKind.DEFLATE_BOMB,
-                    f"{length} bytes inflate to more than {limits.max_inflated_bytes}",
-                )
-                return ScanResult(scanner.finish().facts, bomb)
-            pending = inflate.unconsumed_tail
-    return scanner.finish()

@@ -9,7 +9,8 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
-from router.dicom.scanner import ScanLimits, ScanPlan, ScanResult, scan_stored
+from router.dicom.scan_stored import scan_stored
+from router.dicom.scanner import ScanLimits, ScanPlan, ScanResult
 from router.domain.errors import RouterError, SpoolFull
 from router.ports import SpoolWriter
 

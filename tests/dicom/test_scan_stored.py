@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from router.dicom import uids
 from router.dicom.scan_plan import ScanPlan
-from router.dicom.scanner import CHUNK, DataSetScanner, ScanLimits, ScanResult, scan_stored
+from router.dicom.scan_stored import CHUNK, scan_stored
+from router.dicom.scanner import DataSetScanner, ScanLimits, ScanResult
 from router.domain.attributes import BASE_ATTRIBUTES, parse_attribute
 from tests.corpus import CorpusFile, real_files
 

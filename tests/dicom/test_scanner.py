@@ -19,13 +19,13 @@ from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from router.dicom import uids
+from router.dicom.scan_stored import scan_stored
 from router.dicom.scanner import (
     DataSetScanner,
     FindingKind,
     ScanLimits,
     ScanPlan,
     ScanResult,
-    scan_stored,
 )
 from router.domain.attributes import BASE_ATTRIBUTES, parse_attribute
 from tests.corpus import CorpusFile, nested_sequences, real_files

@@ -1,0 +1,58 @@
+"""What a walk brings home: which elements of a level are wanted, and their values as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from router.dicom.scan_plan import Node, Target
+from router.dicom.text import DEFAULT_ENCODING, Encodings, encodings_of, values_of
+
+
+@dataclass(slots=True)
+class Level:
+    """The data set or an item: what is wanted of it, and which private blocks it reserves."""
+
+    node: Node | None
+    creators: dict[int, str] = field(default_factory=dict)  # (group << 8 | block) to creator
+
+    def target(self, tag: int) -> Target | None:
+        """What is wanted of an element of this level."""
+        node = self.node
+        if node is None:
+            return None
+        target = node.elements.get(tag)
+        if target is None and node.private and (tag >> 16) & 1:
+            creator = self.creators.get((tag >> 16) << 8 | (tag >> 8 & 0xFF))
+            if creator is not None:
+                target = node.private.get((tag >> 16, creator, tag & 0xFF))
+        return target
+
+    def is_creator(self, tag: int) -> bool:
+        """Whether an element reserves a private block in which something may be wanted."""
+        if self.node is None or not self.node.private or not (tag >> 16) & 1:
+            return False
+        return 0x10 <= tag & 0xFFFF <= 0xFF
+
+    def reserve(self, tag: int, raw: bytes) -> None:
+        """Remember a private creator (PS3.5 section 7.8.1)."""
+        self.creators[(tag >> 16) << 8 | (tag & 0xFF)] = raw.decode("latin-1").strip(" \0")
+
+
+class Harvest:
+    """The values of the wanted elements; the character set is that of the data set itself."""
+
+    __slots__ = ("_encodings", "facts")
+
+    def __init__(self) -> None:
+        self.facts: dict[str, tuple[str, ...]] = {}
+        self._encodings: Encodings = (DEFAULT_ENCODING,)
+
+    def keep(
+        self, target: Target, vr: str, raw: bytes, *, big_endian: bool, outermost: bool
+    ) -> None:
+        """Add the values of an element to those that its target has already."""
+        kind = target.vr if vr in ("UN", "") and target.vr else vr or "LO"
+        values = values_of(kind, raw, self._encodings, big_endian=big_endian)
+        self.facts[target.name] = self.facts.get(target.name, ()) + values
+        if target.name == "SpecificCharacterSet" and outermost:
+            self._encodings = encodings_of(values)
