@@ -344,13 +344,15 @@ class Exchange:
         return self._loss
 
     def _broken(self, error: OSError) -> Loss:
-        """A read or a write failed; what the peer said before that counts more."""
-        with suppress(OSError):
+        """A read or a write failed; what the peer said before that, TLS alerts too, counts more."""
+        try:
             while self._loss is None and not self._rest:
                 size = self._stream.try_receive_into(self._buffer)
                 if not size:
                     break
                 self._take(self._buffer[:size])
+        except OSError as said:
+            error = said
         text = f"{self.peer} broke the connection: {error.strerror or error}"
         return self._lost(AssociationLost(text))
 

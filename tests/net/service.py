@@ -32,8 +32,10 @@ ECHO_CONTEXT, CT_CONTEXT = 1, 3
 
 PATIENCE_S = 20.0
 """How long tests wait for what must happen; nothing is measured by it."""
-SOON = RequestorTimeouts(connect_s=0.2, association_s=0.2, response_s=0.2)
-"""For tests whose peer is silent."""
+NO_CONNECTION = RequestorTimeouts(connect_s=0.2)
+NO_ASSOCIATION = RequestorTimeouts(association_s=0.2)
+NO_ANSWER = RequestorTimeouts(response_s=0.2)
+"""For tests whose peer falls silent there, and only there: a busy machine is no silent peer."""
 
 
 @dataclass(eq=False)

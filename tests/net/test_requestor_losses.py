@@ -19,7 +19,7 @@ from tests.net.raw import (
     association_request,
     message_bytes,
 )
-from tests.net.service import CT_CONTEXT, SOON
+from tests.net.service import CT_CONTEXT
 
 # -- the end in the middle of an object, and behind it --------------------------------------------
 
@@ -109,11 +109,12 @@ async def test_whoever_goes_on_behind_the_end_hears_its_cause() -> None:
 async def test_a_refusal_before_the_object_is_complete_is_its_answer() -> None:
     async def refuse_early(peer: RawPeer) -> None:
         await peer.accept_association()
-        await peer.receive_exactly(100_000)
+        await peer.receive_pdu()
         await peer.send(store_answer(statuses.OUT_OF_RESOURCES))
-        await peer.receive_rest()
+        await peer.receive_data_set()
+        await peer.release()
 
-    async with associated(refuse_early, SOON) as association:
+    async with associated(refuse_early) as association:
         assert (await store(association, LARGE)).status == statuses.OUT_OF_RESOURCES
         assert association.is_open
 
@@ -237,7 +238,7 @@ async def test_when_both_sides_release_at_once_both_are_released() -> None:
         await peer.send(RELEASE_RP)
         heard.append(await peer.receive_rest())
 
-    async with associated(release_too, SOON):
+    async with associated(release_too):
         pass
 
     assert heard == [RELEASE_RP, b""]

@@ -12,6 +12,7 @@ from router.dicom import pdu
 from router.dicom.dimse import NEventReportRQ
 from router.dicom.negotiation import describe_rejection
 from router.domain.errors import AssociationLost, AssociationRejected, PeerTimeout
+from router.net.exchange import RequestorTimeouts
 from router.net.requestor import associate
 from tests.net.calls import LARGE, associated, store
 from tests.net.raw import (
@@ -21,7 +22,14 @@ from tests.net.raw import (
     message_bytes,
     wait_for_end,
 )
-from tests.net.service import CONTEXTS, CT_CONTEXT, CT_IMAGE, SOON
+from tests.net.service import (
+    CONTEXTS,
+    CT_CONTEXT,
+    CT_IMAGE,
+    NO_ANSWER,
+    NO_ASSOCIATION,
+    NO_CONNECTION,
+)
 
 # -- before there is an association ---------------------------------------------------------------
 
@@ -48,7 +56,9 @@ async def test_a_host_that_does_not_answer_is_given_up() -> None:
         socket.create_connection(server.getsockname()),  # takes the only place in the queue
     ):
         port: int = server.getsockname()[1]
-        association = associate("127.0.0.1", port, "A", "B", contexts=CONTEXTS, timeouts=SOON)
+        association = associate(
+            "127.0.0.1", port, "A", "B", contexts=CONTEXTS, timeouts=NO_CONNECTION
+        )
         with pytest.raises(PeerTimeout, match=r"no connection within 0\.2 s"):
             await association.__aenter__()
 
@@ -77,7 +87,7 @@ async def test_a_rejection_says_why_in_the_words_of_table_9_21(rejection: pdu.As
 
 async def test_a_peer_that_does_not_answer_the_request_is_given_up() -> None:
     with pytest.raises(PeerTimeout, match=r"did not answer within 0\.2 s \(association\)"):
-        async with associated(wait_for_end, SOON):
+        async with associated(wait_for_end, NO_ASSOCIATION):
             pass
 
 
@@ -87,7 +97,7 @@ async def test_a_peer_that_does_not_answer_an_operation_is_given_up() -> None:
         await peer.receive_message()
         assert await peer.receive_rest() == ABORT
 
-    async with associated(fall_silent, SOON) as association:
+    async with associated(fall_silent, NO_ANSWER) as association:
         with pytest.raises(PeerTimeout, match=r"did not answer within 0\.2 s \(response\)"):
             await association.echo()
         assert not association.is_open
@@ -100,7 +110,7 @@ async def test_a_peer_that_takes_no_bytes_is_given_up() -> None:
         await peer.accept_association()
         await is_over.wait()
 
-    async with associated(stop_reading, SOON) as association:
+    async with associated(stop_reading, NO_ANSWER) as association:
         with pytest.raises(PeerTimeout, match=r"took no bytes for 0\.2 s"):
             await store(association, LARGE)
         is_over.set()
@@ -116,7 +126,7 @@ async def test_talking_without_taking_bytes_is_no_progress() -> None:
             talk = talk[peer.send_what_fits(talk[:1]) :]
             await anyio.sleep(0.02)
 
-    async with associated(talk, SOON) as association:
+    async with associated(talk, NO_ANSWER) as association:
         with pytest.raises(PeerTimeout, match="took no bytes"):
             await store(association, LARGE)
         is_over.set()
@@ -130,7 +140,7 @@ async def test_a_peer_that_does_not_confirm_the_release_does_no_harm() -> None:
         seen.append(await peer.receive_pdu())
         seen.append(await peer.receive_rest())
 
-    async with associated(ignore_release, SOON):
+    async with associated(ignore_release, RequestorTimeouts(association_s=0.5)):
         pass
 
     assert seen == [RELEASE_RQ, ABORT]
