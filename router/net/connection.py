@@ -228,6 +228,10 @@ class Connection(asyncio.BufferedProtocol):
                     self._handle(event)
                 if not taken:
                     break
+        except BaseException:  # of our own making: what is left cannot be made sense of
+            self._abort("a fault of the router's own; the log has its traceback")
+            self._transport.abort()
+            raise
         finally:
             self._is_consuming = False
         self._flush()
@@ -291,7 +295,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _handle(self, event: AssociationEvent) -> None:
         match event:
-            case CommandReceived(NEventReportRSP() as response):
+            case CommandReceived(NEventReportRSP() as response) | MessageEnded(
+                NEventReportRSP() as response
+            ):
                 self._invocations.answered(response)
             case DataFragments() | MessageStarted() | MessageEnded() | CommandReceived():
                 if self._operations is not None:

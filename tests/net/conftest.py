@@ -20,13 +20,16 @@ async def open_now() -> tuple[int, int]:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_left(anyio_backend: str) -> AsyncIterator[None]:
-    """No descriptor and no reader stays behind, and no callback has raised."""
+async def raised(anyio_backend: str) -> AsyncIterator[list[dict[str, Any]]]:
+    """What callbacks have raised: nothing, or what the test takes from it.
+
+    And behind every test no descriptor and no reader is left.
+    """
     loop = asyncio.get_running_loop()
-    raised: list[dict[str, Any]] = []
-    loop.set_exception_handler(lambda _, context: raised.append(context))
+    contexts: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: contexts.append(context))
     before = await open_now()
-    yield
+    yield contexts
     assert await open_now() == before
     loop.set_exception_handler(None)
-    assert raised == []
+    assert contexts == []

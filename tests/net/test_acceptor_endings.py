@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
 
 from router.dicom import pdu
-from router.dicom.dimse import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP
+from router.dicom.dimse import CEchoRQ, CEchoRSP, CFindRQ, CStoreRQ, CStoreRSP, Message
 from router.dicom.handlers import AssociationEnd
 from router.dicom.uids import VERIFICATION
 from tests.net.raw import (
@@ -151,6 +152,43 @@ async def test_a_release_that_its_sender_overtakes_is_not_confirmed(
         assert await peer.receive_rest() == heard
 
     assert service.ends == [AssociationEnd.ABORTED]
+
+
+async def test_a_fault_of_our_own_ends_its_association_and_no_other(
+    raised: list[dict[str, Any]],
+) -> None:
+    def fail(message: Message) -> None:
+        raise RuntimeError("a bug")
+
+    service = Service(respond=fail, answers_at_once=False)
+    request = message_bytes(CT_CONTEXT, CFindRQ(2, CT_IMAGE), b"identifier")
+    async with (
+        serving(service) as acceptor,
+        calling(acceptor.port) as another,
+        calling(acceptor.port) as peer,
+    ):
+        await another.associate()
+        await peer.associate()
+        await peer.send(STORE + request)
+        await service.until(lambda: service.unanswered)
+        with pytest.raises(RuntimeError, match="a bug"):
+            service.answer(0)  # so that the acceptor goes on with the request
+        assert await peer.receive_message() == (STORED, b"")
+        await peer.receive_rest()
+        await peer_is_served(another)
+        async with calling(acceptor.port) as third:
+            await third.associate()
+            await third.send(request)
+            await third.receive_rest()
+
+    assert service.ends[:2] == [AssociationEnd.ABORTED] * 2
+    assert [type(context["exception"]) for context in raised] == [RuntimeError]
+    raised.clear()
+
+
+async def peer_is_served(peer: RawPeer) -> None:
+    await peer.send(ECHO)
+    assert await peer.receive_message() == (CEchoRSP(1, VERIFICATION, 0), b"")
 
 
 # -- time -----------------------------------------------------------------------------------------
