@@ -98,7 +98,7 @@ async def _connect(
 ) -> ByteStream:
     try:
         with anyio.fail_after(timeout_s):
-            stream = await TCPStream.connect(host, port)
+            stream = await TCPStream.connect(host, port, timeout_s)
             if ssl_context is None:
                 return stream
             return await TLSStream.handshake(stream, ssl_context, host)

@@ -13,6 +13,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
+import anyio
+
 from router.dicom.pdata import Buffer
 from router.net.sockets import acknowledge_quickly, tune
 
@@ -57,8 +59,11 @@ class TCPStream:
         self._stop_waiting: Callable[[], None] | None = None
 
     @classmethod
-    async def connect(cls, host: str, port: int) -> Self:
-        """Connect to the first address of ``host`` that answers; raises ``OSError``."""
+    async def connect(cls, host: str, port: int, timeout_s: float) -> Self:
+        """Connect to the first address of ``host`` that answers; raises ``OSError``.
+
+        The addresses share the time, so that one that swallows packets spares some for the next.
+        """
         loop = asyncio.get_running_loop()
         try:
             addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -73,7 +78,8 @@ class TCPStream:
                 continue
             try:
                 connection.settimeout(0)
-                await loop.sock_connect(connection, address)
+                with anyio.fail_after(timeout_s / len(addresses)):
+                    await loop.sock_connect(connection, address)
             except OSError as error:
                 connection.close()
                 last_error = error

@@ -25,7 +25,7 @@ from router.net.exchange import Exchange
 from router.net.stream import TCPStream
 from tests.net.calls import INSTANCE, LARGE, associated, store, store_answer
 from tests.net.raw import ABORT, RELEASE_RP, RELEASE_RQ, RawPeer, listening, message_bytes
-from tests.net.service import CONTEXTS, CT_CONTEXT, CT_IMAGE, ECHO_CONTEXT, NO_ANSWER
+from tests.net.service import CONTEXTS, CT_CONTEXT, CT_IMAGE, ECHO_CONTEXT, NO_ANSWER, PATIENCE_S
 
 COMMITMENT = "1.2.840.10008.1.20.1"
 EVENT = NEventReportRQ(77, COMMITMENT, "1.2.840.10008.1.20.1.1", 1)
@@ -220,7 +220,7 @@ async def test_requests_that_cannot_be_answered_yet_keep_nobody_busy() -> None:
         await is_over.wait()
 
     async with listening(ask_without_listening) as port:
-        stream = await CountingStream.connect("127.0.0.1", port)
+        stream = await CountingStream.connect("127.0.0.1", port, PATIENCE_S)
         request = AssociateRQ("A", "B", CONTEXTS, UserInformation(16384))
         exchange = Exchange(stream, request, "A", NO_ANSWER, Events())
         try:
