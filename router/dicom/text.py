@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import struct
-import warnings
-from functools import lru_cache
 
-from pydicom.charset import convert_encodings, decode_bytes
+from router.dicom.character_sets import (
+    DEFAULT_ENCODING,
+    NAME_DELIMITERS,
+    TEXT_DELIMITERS,
+    VALUE_DELIMITERS,
+    Encodings,
+    decode,
+    encodings_of,
+)
 
-DEFAULT_ENCODING = "iso8859"
+__all__ = ["DEFAULT_ENCODING", "Encodings", "encodings_of", "values_of"]
 
 _NUMBERS = {
     "US": "H",
@@ -22,23 +28,7 @@ _NUMBERS = {
 }
 _SINGLE = frozenset({"ST", "LT", "UT", "UR"})
 _CHARSET_DEPENDENT = frozenset({"SH", "LO", "ST", "LT", "UC", "UT", "PN"})
-_TEXT_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C, 0x5C}
 _BINARY = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "SQ", "UN"})
-
-Encodings = tuple[str, ...]
-
-
-@lru_cache(maxsize=256)
-def encodings_of(specific_character_set: tuple[str, ...]) -> Encodings:
-    """Python's names for the values of (0008,0005); what is not known reads as Latin-1."""
-    if not any(specific_character_set):
-        return (DEFAULT_ENCODING,)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return tuple(convert_encodings(list(specific_character_set)))
-        except LookupError:
-            return (DEFAULT_ENCODING,)
 
 
 def values_of(vr: str, raw: bytes, encodings: Encodings, *, big_endian: bool) -> tuple[str, ...]:
@@ -49,7 +39,7 @@ def values_of(vr: str, raw: bytes, encodings: Encodings, *, big_endian: bool) ->
         return _tags(raw, big_endian=big_endian)
     if vr in _BINARY:
         return ()
-    text = _decode(raw, encodings if vr in _CHARSET_DEPENDENT else (DEFAULT_ENCODING,))
+    text = _decode(vr, raw, encodings)
     if vr in _SINGLE:
         text = text.rstrip(" \0")
         return (text,) if text else ()
@@ -57,15 +47,14 @@ def values_of(vr: str, raw: bytes, encodings: Encodings, *, big_endian: bool) ->
     return values if any(values) else ()
 
 
-def _decode(raw: bytes, encodings: Encodings) -> str:
-    if raw.isascii() and b"\x1b" not in raw and not encodings[0].startswith("shift_jis"):
+def _decode(vr: str, raw: bytes, encodings: Encodings) -> str:
+    if raw.isascii() and b"\x1b" not in raw:
         return raw.decode("ascii")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return decode_bytes(raw, list(encodings), _TEXT_DELIMITERS)
-        except (LookupError, ValueError):
-            return raw.decode("latin-1")
+    if vr not in _CHARSET_DEPENDENT:
+        return raw.decode(DEFAULT_ENCODING)
+    if vr == "PN":
+        return decode(raw, encodings, NAME_DELIMITERS)
+    return decode(raw, encodings, TEXT_DELIMITERS if vr in _SINGLE else VALUE_DELIMITERS)
 
 
 def _numbers(code: str, raw: bytes, *, big_endian: bool) -> tuple[str, ...]:
