@@ -1,21 +1,59 @@
-"""Brings a ledger to the newest schema. The migrations travel inside the package."""
+"""Brings a ledger to the newest schema. The migrations travel inside the package.
+
+A new ledger is created as the schema stands, which the tests hold equal to what the migrations
+lead to. Alembic is imported only to upgrade a ledger that an older router wrote: it would stay in
+memory for as long as the router runs.
+"""
 
 from __future__ import annotations
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    inspect,
+)
 
 from router.domain.errors import LedgerFailed
+from router.ledger.schema import metadata
+
+HEAD = "0001"
+"""The newest migration."""
+
+_version = Table(  # as alembic has it
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 def migrate(connection: Connection) -> None:
-    """Upgrade to head within the connection's transaction: wholly, or not at all.
+    """Create or upgrade to head within the connection's transaction: wholly, or not at all.
 
     Raises ``LedgerFailed`` for a schema that this version does not know.
     """
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        _version.create(connection, checkfirst=False)  # first, as alembic does
+        metadata.create_all(connection, checkfirst=False)
+        connection.execute(_version.insert().values(version_num=HEAD))
+        return
+    is_versioned = _version.name in tables
+    if not is_versioned or connection.execute(_version.select()).scalar() != HEAD:
+        upgrade(connection)
+
+
+def upgrade(connection: Connection) -> None:
+    """Run all migrations that the database has not had; raises as ``migrate`` does."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     config = Config()
     config.set_main_option("path_separator", "os")
     config.set_main_option("script_location", "router.ledger:migrations")
@@ -28,5 +66,4 @@ def migrate(connection: Connection) -> None:
             f"the ledger's schema {current!r} is newer than this router, which knows up to "
             f"{scripts.get_current_head()!r}: run the router that wrote it, or a newer one"
         )
-    if current != scripts.get_current_head():
-        command.upgrade(config, "head")
+    command.upgrade(config, "head")

@@ -11,9 +11,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from router.ledger.dialect import upsert
 from router.ledger.ledger import open_ledger
+from router.ledger.migrate import HEAD, upgrade
 from router.ledger.schema import UtcDateTime, metadata, registration
-
-ALEMBIC_TABLE = "alembic_version"
 
 
 def dialect_named(name: str) -> Dialect:
@@ -25,8 +24,7 @@ def normalised_schema(path: Path) -> dict[str, list[str]]:
     """Each table's and index's columns and constraints, whatever order they were written in."""
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(
-            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != ?",
-            [ALEMBIC_TABLE],
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
         ).fetchall()
     return {
         name: sorted(line.strip().rstrip(",") for line in sql.splitlines() if line.strip())
@@ -34,13 +32,51 @@ def normalised_schema(path: Path) -> dict[str, list[str]]:
     }
 
 
-async def test_the_migrations_lead_to_the_schema_that_the_code_uses(tmp_path: Path) -> None:
-    async with open_ledger(tmp_path / "migrated.db"):
-        pass
-    engine = create_engine(f"sqlite:///{tmp_path / 'created.db'}")
-    metadata.create_all(engine)
+def version_of(path: Path) -> list[tuple[str]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT version_num FROM alembic_version").fetchall()
+
+
+def migrated(path: Path) -> Path:
+    """A ledger that has gone through every migration."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade(connection)
     engine.dispose()
-    assert normalised_schema(tmp_path / "migrated.db") == normalised_schema(tmp_path / "created.db")
+    return path
+
+
+async def opened(path: Path) -> Path:
+    async with open_ledger(path):
+        return path
+
+
+async def test_the_migrations_lead_to_the_schema_that_a_new_ledger_has(tmp_path: Path) -> None:
+    old, new = migrated(tmp_path / "migrated.db"), await opened(tmp_path / "new.db")
+
+    assert normalised_schema(old) == normalised_schema(new)
+    assert version_of(old) == version_of(new) == [(HEAD,)]
+
+
+async def test_a_ledger_is_migrated_from_wherever_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "behind.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE older (id INTEGER)")
+
+    await opened(path)
+
+    expected = normalised_schema(migrated(tmp_path / "migrated.db"))
+    assert normalised_schema(path) == expected | {"older": ["CREATE TABLE older (id INTEGER)"]}
+    assert version_of(path) == [(HEAD,)]
+
+
+async def test_a_ledger_that_is_migrated_opens_as_it_is(tmp_path: Path) -> None:
+    path = migrated(tmp_path / "migrated.db")
+    before = normalised_schema(path)
+
+    await opened(path)
+
+    assert normalised_schema(path) == before
 
 
 def test_every_table_and_index_can_be_put_to_postgresql() -> None:
