@@ -1,22 +1,21 @@
 """The data sets of storage commitment (PS3.4 tables J.3-1 and J.3-2), read and written by pydicom.
 
-They may list thousands of instances: read and write them in a worker thread.
+They may list thousands of instances: read and write them in a worker thread. pydicom is imported
+when the first of them comes: most routers are never asked, and it takes 20 MB.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
-
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
-from pydicom.sequence import Sequence as Items
+from typing import TYPE_CHECKING
 
 from router.dicom import uids
 from router.domain.commitment import CommitmentReport, CommitmentRequest, Reference
 from router.domain.errors import CannotUnderstand
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 REQUEST_STORAGE_COMMITMENT = 1  # action type
 ALL_COMMITTED, SOME_FAILED = 1, 2  # event types
@@ -44,6 +43,8 @@ def read_report(data: bytes, transfer_syntax_uid: str) -> CommitmentReport:
 
 def write_request(request: CommitmentRequest, transfer_syntax_uid: str) -> bytes:
     """The action information of an N-ACTION."""
+    from pydicom.dataset import Dataset
+
     data_set = Dataset()
     data_set.TransactionUID = request.transaction_uid
     data_set.ReferencedSOPSequence = _items(request.references)
@@ -52,6 +53,8 @@ def write_request(request: CommitmentRequest, transfer_syntax_uid: str) -> bytes
 
 def write_report(report: CommitmentReport, transfer_syntax_uid: str) -> bytes:
     """The event information of an N-EVENT-REPORT."""
+    from pydicom.dataset import Dataset
+
     data_set = Dataset()
     data_set.TransactionUID = report.transaction_uid
     if report.committed:
@@ -79,6 +82,8 @@ def _read(data: bytes, transfer_syntax_uid: str) -> Dataset:
 
 
 def _parse(data: bytes, transfer_syntax_uid: str) -> Dataset:
+    from pydicom.filereader import read_dataset
+
     return read_dataset(
         BytesIO(data),
         uids.is_implicit_vr(transfer_syntax_uid),
@@ -87,6 +92,9 @@ def _parse(data: bytes, transfer_syntax_uid: str) -> Dataset:
 
 
 def _write(data_set: Dataset, transfer_syntax_uid: str) -> bytes:
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_dataset
+
     stream = DicomBytesIO()
     stream.is_little_endian = not uids.is_big_endian(transfer_syntax_uid)
     stream.is_implicit_VR = uids.is_implicit_vr(transfer_syntax_uid)
@@ -109,6 +117,9 @@ def _reference(item: Dataset) -> Reference:
 
 
 def _items(references: Iterable[Reference]) -> Sequence[Dataset]:
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence as Items
+
     items = Items()
     for reference in references:
         item = Dataset()
