@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import anyio
 
@@ -11,7 +12,7 @@ from router.domain.delivery import DeliveryState
 from router.domain.errors import LedgerFailed, StateConflict
 from tests.clock import NOON
 from tests.delivery.conftest import CT, SR, Hospital
-from tests.delivery.writers import BUSY, CRASH, REFUSED, uid, uids
+from tests.delivery.writers import BUSY, CRASH, REFUSED, Writer, uid, uids
 from tests.ledger.builders import choice
 
 # -- what goes well ----------------------------------------------------------------------------
@@ -202,6 +203,10 @@ async def test_a_candidate_that_fails_again_and_again_is_left_alone(hospital: Ho
     )
 
 
+def has_tried(writer: Writer, times: int) -> bool:
+    return writer.tried == times
+
+
 async def test_all_deliveries_of_a_dead_candidate_share_one_back_off_that_grows(
     hospital: Hospital,
 ) -> None:
@@ -211,7 +216,7 @@ async def test_all_deliveries_of_a_dead_candidate_share_one_back_off_that_grows(
         for number in range(3):
             dispatcher.deliver(await hospital.route("XRAY", study=f"1.2.{number}"))
         for tries, back_off_s in ((1, 2.0), (2, 4.0), (3, 8.0)):
-            await writer.until(lambda tries=tries: writer.tried == tries)
+            await writer.until(partial(has_tried, writer, tries))
             await anyio.wait_all_tasks_blocked()
             (lane,) = dispatcher.statistics()
             assert (lane.waiting + lane.active, lane.left_alone_s) == (3, back_off_s)
