@@ -2,7 +2,7 @@
 
 What libraries log through :mod:`logging` goes the same way. What identifies a person is withheld
 here, whoever logs it, as a field or in the explanation of a criterion: UIDs name studies in a log,
-nothing names people.
+nothing names people. Tracebacks come without the values of variables, for the same reason.
 """
 
 from __future__ import annotations
@@ -85,8 +85,16 @@ def withhold_patient_data(_logger: WrappedLogger, _method: str, event: EventDict
 
 def _rendering(*, as_json: bool, colors: bool) -> list[Processor]:
     if as_json:
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=32)]
+        frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [
+            structlog.processors.ExceptionRenderer(frames),
+            structlog.processors.JSONRenderer(),
+        ]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=colors, pad_event_to=32, exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
 
 
 def _threshold(level: str) -> int:

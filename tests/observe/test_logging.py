@@ -127,6 +127,23 @@ def test_exceptions_are_logged_with_their_place(capsys: pytest.CaptureFixture[st
     assert line["exception"][0]["exc_value"] == "broken"
 
 
+@pytest.mark.parametrize("json", [True, False])
+def test_the_trace_of_an_exception_tells_no_values_of_variables(
+    capsys: pytest.CaptureFixture[str], json: bool
+) -> None:
+    configure_logging(json=json, level="INFO")
+    name = "^".join(("DOE", "JANE"))
+
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger("router").exception("failed", length=len(name))
+
+    text = capsys.readouterr().err
+    assert "broken" in text
+    assert "DOE^JANE" not in text
+
+
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="no log level"):
         configure_logging(level="LOUD")
