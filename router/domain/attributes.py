@@ -151,14 +151,10 @@ def _by_keyword(name: str) -> tuple[str, int]:
     tag = dictionary.tag_of(name)
     if tag is not None:
         return dictionary.keyword_of(tag), tag
-    known = {**dictionary.keywords(), **dict.fromkeys(_PSEUDO_BY_NORM, 0)}
+    known = {dictionary.normal_form(one): one for one in (*dictionary.keywords(), *PSEUDO)}
     close = get_close_matches(dictionary.normal_form(name), known, n=1, cutoff=0.6)
-    hint = f"; did you mean {_PSEUDO_BY_NORM.get(close[0]) or _keyword(close[0])}?" if close else ""
+    hint = f"; did you mean {known[close[0]]}?" if close else ""
     raise InvalidCriteria(f"{name!r} is not a DICOM attribute{hint}")
-
-
-def _keyword(normal_form: str) -> str:
-    return dictionary.keyword_of(dictionary.keywords()[normal_form])
 
 
 BASE_ATTRIBUTES = tuple(

@@ -8,6 +8,9 @@ tests hold every answer to pydicom's own.
 from __future__ import annotations
 
 import importlib.util
+import sys
+from array import array
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,14 +50,19 @@ _REGISTERED_SINCE = {
 
 def vr_of(tag: int) -> str:
     """The VR of an element, of several possible ones the first; empty if it is not known."""
-    entry = _entry(tag)
-    return entry[0][:2] if entry is not None else ""
+    vr = _VRS.get(tag)
+    if vr is None:
+        repeated = _repeated(tag)
+        return repeated[0][:2] if repeated is not None else ""
+    return vr
 
 
 def keyword_of(tag: int) -> str:
     """The keyword of an element; empty if it has none. All of a repeating group share one."""
-    entry = _entry(tag)
-    return entry[4] if entry is not None else ""
+    if tag in _VRS:
+        return _KEYWORDS.split("\n")[bisect_left(_TAGS, tag)]
+    repeated = _repeated(tag)
+    return repeated[4] if repeated is not None else ""
 
 
 def tag_of(name: str) -> int | None:
@@ -62,7 +70,9 @@ def tag_of(name: str) -> int | None:
 
     Keywords of repeating groups name no single tag.
     """
-    return _by_normal_form().get(normal_form(name))
+    normal = normal_form(name)
+    found = _NORMAL_FORMS.find(f"\n{normal}\n") if normal and "\n" not in normal else -1
+    return _TAGS[_NORMAL_FORMS.count("\n", 0, found)] if found >= 0 else None
 
 
 def normal_form(name: str) -> str:
@@ -70,9 +80,9 @@ def normal_form(name: str) -> str:
     return name.replace("_", "").casefold()
 
 
-def keywords() -> dict[str, int]:
-    """The normal form of every keyword, and its tag. Not to be changed."""
-    return _by_normal_form()
+def keywords() -> list[str]:
+    """Every keyword that names one tag."""
+    return [keyword for keyword in _KEYWORDS.split("\n") if keyword]
 
 
 def private_vr_of(group: int, low_byte: int, creator: str) -> str:
@@ -93,13 +103,13 @@ def registered_uids() -> dict[str, RegisteredUid]:
     return _UIDS
 
 
-def _entry(tag: int) -> _Element | None:
-    entry = _ELEMENTS.get(tag)
-    if entry is None and not tag >> 16 & 1:
-        for value, mask, repeated in _REPEATED:
+def _repeated(tag: int) -> _Element | None:
+    """The entry of the repeating group that an element belongs to."""
+    if not tag >> 16 & 1:
+        for value, mask, entry in _REPEATED:
             if tag & mask == value:
-                return repeated
-    return entry
+                return entry
+    return None
 
 
 def _table_module(name: str) -> ModuleType:
@@ -118,7 +128,7 @@ def _table_module(name: str) -> ModuleType:
     )
 
 
-def _repeated(pattern: str, entry: _Element) -> tuple[int, int, _Element]:
+def _pattern(pattern: str, entry: _Element) -> tuple[int, int, _Element]:
     """Value and mask of the tags that a pattern such as ``60xx0010`` stands for."""
     value = int(pattern.replace("x", "0"), 16)
     mask = int("".join("0" if digit == "x" else "F" for digit in pattern), 16)
@@ -126,11 +136,15 @@ def _repeated(pattern: str, entry: _Element) -> tuple[int, int, _Element]:
 
 
 _dicom = _table_module("_dicom_dict")
-_ELEMENTS: dict[int, _Element] = _dicom.DicomDictionary
-_REPEATED = tuple(
-    _repeated(pattern, entry) for pattern, entry in _dicom.RepeatersDictionary.items()
-)
-del _dicom
+_elements: dict[int, _Element] = dict(sorted(_dicom.DicomDictionary.items()))
+_VRS = {tag: sys.intern(entry[0][:2]) for tag, entry in _elements.items()}
+# A scan asks for VRs. Keywords are asked for when criteria are read: long texts hold them in a
+# fifth of the memory of a dict.
+_TAGS = array("I", _elements)
+_KEYWORDS = "\n".join(entry[4] for entry in _elements.values())
+_NORMAL_FORMS = f"\n{normal_form(_KEYWORDS)}\n"
+_REPEATED = tuple(_pattern(*item) for item in _dicom.RepeatersDictionary.items())
+del _dicom, _elements
 
 
 def _read_uids() -> dict[str, RegisteredUid]:
@@ -140,11 +154,6 @@ def _read_uids() -> dict[str, RegisteredUid]:
 
 
 _UIDS = _read_uids()
-
-
-@cache
-def _by_normal_form() -> dict[str, int]:
-    return {normal_form(entry[4]): tag for tag, entry in _ELEMENTS.items() if entry[4]}
 
 
 @cache
