@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from router.domain.errors import ConfigurationError, LedgerFailed
@@ -40,15 +39,14 @@ _BEGIN = {
     Mode.BEHIND: ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE"),
     Mode.DURABLE: ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE"),
 }
-_UPSERTS: dict[str, Callable[[Table], Any]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
+_WITH_UPSERT = ("sqlite", "postgresql")
 
 
 def upsert(dialect_name: str, table: Table) -> Any:
     """Begin an INSERT that has ``on_conflict_do_update`` and ``on_conflict_do_nothing``."""
-    return _UPSERTS[dialect_name](table)
+    if dialect_name not in _WITH_UPSERT:
+        raise ValueError(f"{dialect_name} has no upsert that is known here")
+    return import_module(f"sqlalchemy.dialects.{dialect_name}").insert(table)
 
 
 def ledger_url(url_or_path: str | Path) -> URL:

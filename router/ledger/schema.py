@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     DateTime,
     Dialect,
     Enum,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    event,
     text,
 )
 
@@ -64,6 +66,9 @@ def _words(kind: type[StrEnum]) -> Enum:
         kind, native_enum=False, length=16, values_callable=lambda words: [w.value for w in words]
     )
 
+
+WHERE = "where"
+"""Key of an index's ``info``: the condition of the rows that are in it."""
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only by plain INTEGER
 _Uid = String(64)  # PS3.5 section 9.1
@@ -112,8 +117,7 @@ revision = Table(
         "uq_revision_open",  # a study has one open revision at most, however many routers record
         "study_id",
         unique=True,
-        sqlite_where=text("state = 'open'"),
-        postgresql_where=text("state = 'open'"),
+        info={WHERE: text("state = 'open'")},
     ),
 )
 
@@ -161,8 +165,7 @@ instance = Table(
         "ix_instance_quarantined",
         "study_id",
         "id",
-        sqlite_where=IN_QUARANTINE,
-        postgresql_where=IN_QUARANTINE,
+        info={WHERE: IN_QUARANTINE},
     ),
 )
 
@@ -286,3 +289,16 @@ commitment_item = Table(
     Column("result", Integer),  # as reported: 0, or the failure reason; NULL before
     sqlite_with_rowid=False,
 )
+
+
+@event.listens_for(metadata, "before_create")
+def _limit_indexes(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    """Tell the dialect that creates the tables which indexes are partial.
+
+    SQLAlchemy takes it per dialect, and imports each dialect that is named to it: only the one that
+    is used shall be.
+    """
+    for table in metadata.sorted_tables:
+        for index in table.indexes:
+            if WHERE in index.info:
+                index.dialect_kwargs[f"{connection.dialect.name}_where"] = index.info[WHERE]

@@ -6,8 +6,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Dialect, create_engine, make_url
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy import Dialect, create_engine, create_mock_engine, make_url
 
 from router.ledger.dialect import upsert
 from router.ledger.ledger import open_ledger
@@ -80,11 +79,16 @@ async def test_a_ledger_that_is_migrated_opens_as_it_is(tmp_path: Path) -> None:
 
 
 def test_every_table_and_index_can_be_put_to_postgresql() -> None:
+    put: list[str] = []
     dialect = dialect_named("postgresql")
-    for table in metadata.sorted_tables:
-        assert str(CreateTable(table).compile(dialect=dialect))
-        for index in table.indexes:
-            assert str(CreateIndex(index).compile(dialect=dialect))
+    engine = create_mock_engine(
+        "postgresql://", lambda statement, *_: put.append(str(statement.compile(dialect=dialect)))
+    )
+
+    metadata.create_all(engine, checkfirst=False)
+
+    assert len([one for one in put if "CREATE TABLE" in one]) == len(metadata.tables)
+    assert len([one for one in put if "INDEX" in one and "WHERE" in one]) == 2
 
 
 @pytest.mark.parametrize("dialect_name", ["sqlite", "postgresql"])
