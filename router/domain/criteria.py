@@ -18,8 +18,6 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-import re2
-
 from router.domain.attributes import Attribute, parse_attribute
 from router.domain.errors import InvalidCriteria
 from router.domain.expression import (
@@ -242,7 +240,12 @@ def _check_typed(attribute: Attribute, operator: Operator, operands: tuple[str, 
 
 
 def _compile_pattern(pattern: str) -> Test:
-    """RE2: linear in the length of the value, whatever the pattern. Finds it anywhere."""
+    """RE2: linear in the length of the value, whatever the pattern. Finds it anywhere.
+
+    It is imported for the first pattern: most routers have none, and it takes 3 MB.
+    """
+    import re2
+
     options = re2.Options()
     options.log_errors = False
     try:
