@@ -50,6 +50,11 @@ class Database:
             raise
         return database
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any transaction is under way."""
+        return bool(self._writer.borrowed_tokens or self._readers.borrowed_tokens)
+
     async def read(self, work: Work[T]) -> T:
         """Run a transaction that only reads, on one snapshot. Raises ``LedgerFailed``."""
         return await to_thread.run_sync(self._transact, work, Mode.READ, limiter=self._readers)

@@ -30,6 +30,7 @@ from tests.ledger.builders import choice, instance, route
 CT = "1.2.840.10008.5.1.4.1.1.2"
 SR = "1.2.840.10008.5.1.4.1.1.88.11"
 STEP_S = 0.05
+PATIENCE_S = 20
 
 SETTINGS = DeliverySettings(
     retry=RetryPolicy(first_s=2.0, cap_s=60.0, give_up_after_s=3600.0, draw=lambda: 1.0)
@@ -38,6 +39,15 @@ SETTINGS = DeliverySettings(
 
 class MoodyLedger(SqlLedger):
     """A real ledger that answers with an error where a test wants it."""
+
+    def __init__(self, database: Database):
+        super().__init__(database)
+        self._moody_database = database
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a transaction is under way in a worker thread."""
+        return self._moody_database.is_busy
 
     faults: deque[Exception]
     """Each is raised once, in order, by whatever is asked for the delivery that it is meant for."""
@@ -132,13 +142,22 @@ class Hospital:
     ) -> Delivery:
         """Wait until a delivery is in this state, letting so much time pass for it."""
         end = self.clock.monotonic() + within_s
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             while True:
+                await self.at_rest()
                 current = (await self.detail(delivery)).delivery
                 if current.state is state and current.attempts >= attempts:
                     return current
                 if self.clock.monotonic() < end:
                     self.clock.advance(STEP_S)
+
+    async def at_rest(self) -> None:
+        """Wait until nothing goes on: every task waits for time, or for what the test will do."""
+        with anyio.fail_after(PATIENCE_S):
+            while True:
+                await anyio.wait_all_tasks_blocked()
+                if not self.ledger.is_busy:
+                    return
 
     async def delivered(self, *deliveries: Delivery, within_s: float = 0) -> None:
         """Wait until all of these are delivered."""

@@ -72,6 +72,7 @@ async def test_a_candidate_gets_as_many_associations_at_once_as_it_may_have(
         deliveries = await hospital.route("XRAY", instances=9)
         dispatcher.deliver(deliveries)
         await writer.until(lambda: writer.in_flight == 3)
+        await hospital.at_rest()
         (lane,) = dispatcher.statistics()
         assert (lane.associations, lane.in_flight, lane.active) == (3, 3, 1)
         writer.hold.set()
@@ -194,6 +195,7 @@ async def test_a_candidate_that_fails_again_and_again_is_left_alone(hospital: Ho
         deliveries = await hospital.route("XRAY", instances=10)
         dispatcher.deliver(deliveries)
         failed = await hospital.retrying(*deliveries)
+        await hospital.at_rest()
         (lane,) = dispatcher.statistics()
 
     assert writer.numbers == [0, 1, 2, 3]
@@ -217,7 +219,7 @@ async def test_all_deliveries_of_a_dead_candidate_share_one_back_off_that_grows(
             dispatcher.deliver(await hospital.route("XRAY", study=f"1.2.{number}"))
         for tries, back_off_s in ((1, 2.0), (2, 4.0), (3, 8.0)):
             await writer.until(partial(has_tried, writer, tries))
-            await anyio.wait_all_tasks_blocked()
+            await hospital.at_rest()
             (lane,) = dispatcher.statistics()
             assert (lane.waiting + lane.active, lane.left_alone_s) == (3, back_off_s)
             hospital.clock.advance(back_off_s)
@@ -279,6 +281,7 @@ async def test_a_delivery_that_fails_for_too_long_is_given_up_and_stays_visible(
         await hospital.retrying(delivery)
         hospital.clock.advance(3600)
         dead = await hospital.until(delivery, DeliveryState.DEAD)
+        await hospital.at_rest()
         (lane,) = dispatcher.statistics()
 
     assert dead.reason == ("given up: 3 of 3 instances still to be sent; XRAY: connection refused")
@@ -481,6 +484,7 @@ async def test_a_delivery_that_somebody_else_has_ended_leaves_the_queue(
         other = await hospital.route("XRAY")
         dispatcher.deliver([ended, *other])
         await hospital.delivered(*other)
+        await hospital.at_rest()
         (lane,) = dispatcher.statistics()
 
     assert writer.stored == uids(range(3))
@@ -501,6 +505,7 @@ async def test_a_delivery_that_is_ended_while_it_is_sent_leaves_the_queue_too(
         other = await hospital.route("XRAY")
         dispatcher.deliver(other)
         await hospital.delivered(*other)
+        await hospital.at_rest()
         (lane,) = dispatcher.statistics()
 
     assert (lane.waiting, lane.active, lane.in_flight) == (0, 0, 0)
