@@ -17,12 +17,14 @@ from pathlib import Path
 import anyio
 from router.cli import main
 from router.app import running
+from router.observe.logging import configure_logging
 from router.settings.load import load_settings
 
 async def serve():
     async with running(load_settings(Path(sys.argv[1]))):
         print(json.dumps(list(sys.modules)))
 
+configure_logging(level="WARNING")
 anyio.run(serve)
 """
 NOT_NEEDED = [
