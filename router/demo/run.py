@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +64,17 @@ class Proof:
         colour = "green" if self.identical == self.expected else "red"
         return f"[{colour}]{self.identical}/{self.expected} identical[/{colour}]"
 
+    def __add__(self, other: Proof) -> Proof:
+        return Proof(self.expected + other.expected, self.identical + other.identical)
+
     @property
     def holds(self) -> bool:
         """Whether everything that should be there is there, byte for byte."""
         return self.expected == self.identical
+
+
+_Compared = tuple[int, list[Proof]]
+"""How many instances a study has, and what each writer holds of it."""
 
 
 async def run_demo() -> bool:
@@ -195,6 +202,7 @@ async def _send_and_watch(
                     live.update(progress.table())
                     await anyio.sleep(LOOK_EVERY_S)
         live.update(progress.table())
+    console.print()
 
 
 class _Progress:
@@ -246,23 +254,37 @@ async def _all_delivered(session: aiohttp.ClientSession, progress: _Progress) ->
 def _prove(studies: Sequence[DemoStudy], writers: Sequence[DemoWriter]) -> bool:
     """Compare what every writer holds with what the modalities sent, and print it."""
     held = {writer.ae_title: _held(writer.folder) for writer in writers}
-    table = Table("study", "from", "sent", *held, title="proof", title_justify="left")
-    proofs = []
+    rows: dict[tuple[str, str], list[_Compared]] = {}
     for study in studies:
         sent = {file.sop_instance_uid: _digest(file) for file in study.files}
         modalities = _modalities(study)
-        row = [
+        proofs = [
             _proof(sent, held[writer.ae_title], _belongs(modalities, writer)) for writer in writers
         ]
-        proofs += row
-        table.add_row(study.title, study.calling_ae_title, str(len(sent)), *map(str, row))
-    console.print(table)
-    good = all(proof.holds for proof in proofs)
-    instances = sum(proof.expected for proof in proofs)
+        rows.setdefault((study.title, study.calling_ae_title), []).append((len(sent), proofs))
+    _print_proof(rows, list(held))
+    every = [proof for row in rows.values() for _, proofs in row for proof in proofs]
+    good = all(proof.holds for proof in every)
+    syntaxes = {file.transfer_syntax_uid for study in studies for file in study.files}
     verdict = "every instance is where it belongs" if good else "something is NOT where it belongs"
-    style = "bold green" if good else "bold red"
-    console.print(f"{verdict}: {instances} data sets compared by SHA-256", style=style)
+    console.print(
+        f"{verdict}: {sum(proof.expected for proof in every)} data sets in {len(syntaxes)} "
+        "transfer syntaxes compared by SHA-256",
+        style="bold green" if good else "bold red",
+    )
     return good
+
+
+def _print_proof(
+    rows: Mapping[tuple[str, str], Sequence[_Compared]], writers: Sequence[str]
+) -> None:
+    table = Table("study", "from", "sent", *writers, title="proof", title_justify="left")
+    for (title, calling_ae_title), compared in rows.items():
+        name = title if len(compared) == 1 else f"{len(compared)} {title}"
+        sent = sum(count for count, _ in compared)
+        sums = [sum(column, Proof(0, 0)) for column in zip(*(p for _, p in compared), strict=True)]
+        table.add_row(name, calling_ae_title, str(sent), *map(str, sums))
+    console.print(table)
 
 
 def _modalities(study: DemoStudy) -> frozenset[str]:

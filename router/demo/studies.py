@@ -19,6 +19,8 @@ from pydicom.uid import (
 
 from router.modality.sender import OutgoingFile, read_outgoing
 
+PACKAGED = "studies that pydicom packs"
+
 
 @dataclass(frozen=True, slots=True)
 class DemoStudy:
@@ -53,24 +55,22 @@ def _outgoing(paths: list[Path]) -> tuple[OutgoingFile, ...]:
 def _packaged_studies() -> list[DemoStudy]:
     """The studies among pydicom's test files, in all their transfer syntaxes."""
     by_study: dict[str, dict[str, OutgoingFile]] = {}
-    modality: dict[str, str] = {}
     packaged = Path(pydicom.data.__file__).parent / "test_files"
     for path in sorted(packaged.rglob("*.dcm")):
         file = read_outgoing(path)
         found = _identify(path) if file is not None else None
         if file is None or found is None or found[1] != file.sop_instance_uid:
             continue
-        study_uid, instance_uid, kind = found
+        study_uid, instance_uid = found
         by_study.setdefault(study_uid, {}).setdefault(instance_uid, file)
-        modality[study_uid] = kind
     return [
-        DemoStudy(f"{modality[uid]}, as pydicom packs it", "ARCHIVE", tuple(files.values()))
-        for uid, files in sorted(by_study.items())
+        DemoStudy(PACKAGED, "ARCHIVE", tuple(files.values()))
+        for _, files in sorted(by_study.items())
     ]
 
 
-def _identify(path: Path) -> tuple[str, str, str] | None:
-    """Study, instance and modality, where a file says all that a study needs."""
+def _identify(path: Path) -> tuple[str, str] | None:
+    """Study and instance, where a file says all that a study needs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -78,7 +78,7 @@ def _identify(path: Path) -> tuple[str, str, str] | None:
         except Exception:  # noqa: BLE001 - some of these files are broken on purpose
             return None
     values = [str(head.get(keyword) or "") for keyword in _IDENTIFYING]
-    return (values[0], values[1], values[3]) if all(values) else None
+    return (values[0], values[1]) if all(values) else None
 
 
 _IDENTIFYING = ["StudyInstanceUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality"]
