@@ -7,7 +7,7 @@ import os
 import pytest
 from hypothesis import settings
 
-# On a loaded machine a deadline says nothing of the code; what CI tries must be what it tried before.
+# On a loaded machine a deadline says nothing of the code. CI tries what it tried before.
 settings.register_profile("everywhere", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "everywhere")
