@@ -46,7 +46,13 @@ STORES = st.builds(
     UIDS,
     st.sampled_from([0, 1, 2]),
 ) | st.builds(
-    CStoreRQ, _IDS, UIDS, UIDS, st.sampled_from([0, 1, 2]), st.text("ABC", min_size=1, max_size=16), _IDS
+    CStoreRQ,
+    _IDS,
+    UIDS,
+    UIDS,
+    st.sampled_from([0, 1, 2]),
+    st.text("ABC", min_size=1, max_size=16),
+    _IDS,
 )
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     STORES,
