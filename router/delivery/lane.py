@@ -313,6 +313,18 @@ class Lane:
         self._count_setback(outcome.reason)
         self._finish(sending, outcome)
 
+    def faulted(self, sending: Sending, reason: str) -> None:
+        """See ``Supervisor``; what is at fault may be wrong with every instance, so wait a while.
+
+        An instance that is known for it, and was sent alone, holds up its own delivery only.
+        """
+        outcome = self._queue.faulted(sending, reason)
+        if sending.alone:
+            self._count_setback(reason)
+        else:
+            self._leave_alone(reason)
+        self._finish(sending, outcome)
+
     def give_back(self, sending: Sending) -> None:
         """See ``Supervisor``."""
         self._queue.give_back(sending)

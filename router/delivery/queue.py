@@ -50,6 +50,7 @@ class QueuedDelivery:
     setbacks: Counter[str] = field(default_factory=Counter)  # reasons, of this attempt
     refusals: Counter[str] = field(default_factory=Counter)  # reasons, of all attempts
     drops: dict[int, Drops] = field(default_factory=dict)  # by instance id, of all attempts
+    faulty: set[int] = field(default_factory=set)  # instance ids that a fault of ours came up on
 
     @property
     def has_items(self) -> bool:
@@ -72,7 +73,12 @@ class QueuedDelivery:
         return self.is_answered and not self.results
 
     def is_suspect(self, item: DeliveryItem) -> bool:
-        """Whether associations dropped so often on the item that it is sent alone and last."""
+        """Whether the item is sent alone and last, so that the rest is not kept from being sent.
+
+        Associations dropped on it more than once, or a fault of our own came up on it.
+        """
+        if item.instance_id in self.faulty:
+            return True
         drops = self.drops.get(item.instance_id)
         return drops is not None and drops.counted >= DROPS_UNTIL_ALONE
 
@@ -284,6 +290,7 @@ class CandidateQueue:
             _count(queued.setbacks, outcome.reason)
         else:
             queued.drops.pop(item.instance_id, None)
+            queued.faulty.discard(item.instance_id)
         if outcome.kind is OutcomeKind.PERMANENT:
             _count(queued.refusals, outcome.reason)
         if outcome.kind is OutcomeKind.STORED:
@@ -312,6 +319,11 @@ class CandidateQueue:
             None,
             f"the association dropped {drops.counted} times on this instance: {reason}",
         )
+
+    def faulted(self, sending: Sending, reason: str) -> Outcome:
+        """The outcome for an instance on which a fault of our own came up: never a refusal."""
+        sending.queued.faulty.add(sending.item.instance_id)
+        return Outcome(OutcomeKind.TEMPORARY, None, reason)
 
     def take_results(self, queued: QueuedDelivery) -> Sequence[ItemResult]:
         """What is to be written to the ledger for a delivery."""

@@ -50,6 +50,10 @@ class Supervisor(Protocol):
         """The association was lost before the candidate answered; ``silent``: it took too long."""
         ...
 
+    def faulted(self, sending: Sending, reason: str) -> None:
+        """A fault of our own came up while an instance was sent; its outcome is unknown."""
+        ...
+
     def give_back(self, sending: Sending) -> None:
         """An instance was not sent, or nobody knows whether it was."""
         ...
@@ -112,20 +116,23 @@ class Sender:
     async def _send(self, session: DestinationSession, sending: Sending) -> bool:
         """Send one instance and tell what became of it; whether the session is still there.
 
-        A fault of our own while an instance is sent speaks against the instance as a lost
-        association does: it must not keep the rest from being sent.
+        A lost association speaks against the instance, a fault of our own against nobody: neither
+        the instance nor the candidate can help it.
         """
         try:
             outcome = await session.send(sending.item)
-        except Exception as error:
-            if not isinstance(error, EXPECTED):
-                log.exception(
-                    "an instance could not be sent for an unexpected reason",
-                    ae_title=self._ae_title,
-                    sop_instance_uid=sending.item.sop_instance_uid,
-                )
+        except EXPECTED as error:
             self._held = None
             self._lane.dropped(sending, _told(error), silent=isinstance(error, PeerTimeout))
+            return False
+        except Exception as error:
+            log.exception(
+                "an instance could not be sent for an unexpected reason",
+                ae_title=self._ae_title,
+                sop_instance_uid=sending.item.sop_instance_uid,
+            )
+            self._held = None
+            self._lane.faulted(sending, _told(error))
             return False
         self._held = None
         self._lane.answered(sending, outcome)

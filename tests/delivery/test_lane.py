@@ -12,7 +12,17 @@ from router.domain.delivery import DeliveryState
 from router.domain.errors import LedgerFailed, StateConflict
 from tests.clock import NOON
 from tests.delivery.conftest import CT, SR, Hospital
-from tests.delivery.writers import BUSY, CRASH, REFUSED, Writer, uid, uids
+from tests.delivery.writers import (
+    BUSY,
+    CORRUPT,
+    CRASH,
+    REFUSED,
+    UNREADABLE,
+    Writer,
+    ended,
+    uid,
+    uids,
+)
 from tests.ledger.builders import choice
 
 # -- what goes well ----------------------------------------------------------------------------
@@ -353,7 +363,25 @@ async def test_an_innocent_neighbour_of_such_an_instance_is_delivered(hospital: 
     assert (dead.delivered, dead.refused) == (1, 1)
 
 
-async def test_a_fault_of_our_own_with_an_instance_sets_only_that_one_aside(
+async def test_a_fault_of_our_own_with_an_instance_leaves_the_candidate_alone_for_a_while(
+    hospital: Hospital,
+) -> None:
+    writer = hospital.register("XRAY")
+    writer.reacts(uid(0), ZeroDivisionError("a bug"))
+    async with hospital.dispatching() as dispatcher:
+        (delivery,) = await hospital.route("XRAY", instances=3)
+        dispatcher.deliver([delivery])
+        failed = await hospital.retrying(delivery)
+        (lane,) = dispatcher.statistics()
+        assert lane.left_alone_s == 2.0
+        assert "ZeroDivisionError: a bug" in failed.reason
+        assert writer.numbers == [0]
+        await hospital.delivered(delivery, within_s=3)
+
+    assert writer.numbers == [0, 1, 2, 0]  # the one that it came up on goes last
+
+
+async def test_a_fault_of_our_own_never_refuses_an_instance_nor_keeps_the_rest_from_being_sent(
     hospital: Hospital,
 ) -> None:
     writer = hospital.register("XRAY")
@@ -361,10 +389,31 @@ async def test_a_fault_of_our_own_with_an_instance_sets_only_that_one_aside(
     async with hospital.dispatching() as dispatcher:
         (delivery,) = await hospital.route("XRAY", instances=3)
         dispatcher.deliver([delivery])
-        dead = await hospital.until(delivery, DeliveryState.DEAD, within_s=60)
+        failed = await hospital.retrying(delivery, attempts=4, within_s=60)
+        (other,) = await hospital.route("XRAY", study="1.2.4")
+        dispatcher.deliver([other])
+        await hospital.delivered(other)
 
-    assert writer.stored == uids([0, 2])
-    assert "ZeroDivisionError: a bug" in dead.reason
+    assert (failed.delivered, failed.refused) == (2, 0)
+    assert failed.reason == "1 of 3 instances still to be sent: ZeroDivisionError: a bug (1)"
+
+
+async def test_what_the_spool_could_not_give_back_costs_its_association_but_not_the_next_instance(
+    hospital: Hospital,
+) -> None:
+    hospital.settings = replace(hospital.settings, drops_allowed=1)
+    writer = hospital.register("XRAY")
+    writer.reacts(uid(0), ended(UNREADABLE))
+    writer.reacts(uid(2), ended(CORRUPT))
+    async with hospital.dispatching() as dispatcher:
+        (delivery,) = await hospital.route("XRAY", instances=4)
+        dispatcher.deliver([delivery])
+        dead = await hospital.until(delivery, DeliveryState.DEAD, within_s=3)
+
+    assert writer.stored == uids([1, 3, 0])
+    assert [sent.association for sent in writer.sent] == [1, 2, 2, 3, 4]
+    assert (dead.delivered, dead.refused) == (3, 1)
+    assert dead.reason == "1 of 4 instances refused for good: checksum (1)"
 
 
 async def test_a_fault_of_our_own_with_an_association_leaves_the_candidate_alone(

@@ -16,11 +16,26 @@ from router.domain.errors import AssociationLost, AssociationRejected, PeerTimeo
 
 STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
 BUSY = Outcome(OutcomeKind.TEMPORARY, 0xA700, "out of resources")
+UNREADABLE = Outcome(OutcomeKind.TEMPORARY, None, "disk error")
+CORRUPT = Outcome(OutcomeKind.PERMANENT, None, "checksum")
 REFUSED = Outcome(OutcomeKind.PERMANENT, 0xC000, "cannot understand")
 CRASH = AssociationLost("the peer aborted")
 SILENCE = PeerTimeout("no answer within 120 s")
 
-Reaction = Outcome | Exception
+
+@dataclass(frozen=True)
+class Ended:
+    """An outcome with which the session ended, as it does when the spool fails in mid-object."""
+
+    outcome: Outcome
+
+
+def ended(outcome: Outcome) -> Ended:
+    """End the session with this outcome."""
+    return Ended(outcome)
+
+
+Reaction = Outcome | Ended | Exception
 """What a writer does when it gets an instance; an exception ends the association."""
 
 
@@ -79,7 +94,7 @@ class Writer:
         self._news.set()
         self._news = anyio.Event()
 
-    async def take(self, item: DeliveryItem, association: int) -> Outcome:
+    async def take(self, item: DeliveryItem, association: int) -> Outcome | Ended:
         """Answer for one instance."""
         name = item.sop_instance_uid
         study = name.rsplit(".", 2)[0]
@@ -94,7 +109,7 @@ class Writer:
             reaction = waiting.popleft() if waiting else self._always.get(name, STORED)
             if isinstance(reaction, Exception):
                 raise reaction
-            if reaction.kind is OutcomeKind.STORED:
+            if reaction == STORED:
                 self.stored.append(name)
             return reaction
         finally:
@@ -109,12 +124,17 @@ class Session:
     writer: Writer
     number: int
     sop_classes: frozenset[str]
+    is_open: bool = True
 
     def carries(self, item: DeliveryItem) -> bool:
-        return item.sop_class_uid in self.sop_classes
+        return self.is_open and item.sop_class_uid in self.sop_classes
 
     async def send(self, item: DeliveryItem) -> Outcome:
-        return await self.writer.take(item, self.number)
+        answer = await self.writer.take(item, self.number)
+        if isinstance(answer, Ended):
+            self.is_open = False
+            return answer.outcome
+        return answer
 
 
 @dataclass
