@@ -49,6 +49,8 @@ from router.settings.load import registration_token
 from router.settings.models import Settings
 from router.spool.log import open_spool
 
+GATHER_S = 0.1
+"""How long arrivals are gathered before they are written to the ledger together."""
 STOP_WITHIN_S = 10.0
 """How long messages in flight may take to finish when the router is told to stop, each way."""
 
@@ -116,7 +118,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         completion = CompletionService(
             wiring.completion_policy(settings), clock, determiner.complete
         )
-        recorder = Recorder(ledger, clock, completion.recorded)
+        recorder = Recorder(ledger, clock, completion.recorded, gather_s=GATHER_S)
 
         # a modality asks: is it safe?
         awaited = AwaitedReports()

@@ -227,7 +227,7 @@ async def a_doorway(
         anyio.create_task_group() as tasks,
     ):
         told = cast(Ledger, ledger or real)
-        recorder = Recorder(told, clock, lambda *what: recorded.append(what), limit)
+        recorder = Recorder(told, clock, lambda *what: recorded.append(what), limit=limit)
         inspector = Inspector(plan, limits)
         door = Door(
             spool,

@@ -49,7 +49,9 @@ class Recording:
     def __init__(self, ledger: Ledger, limit: int = 20_000):
         self.clock = ManualClock()
         self.told: list[tuple[Instance, RevisionKey | None]] = []
-        self.recorder = Recorder(ledger, self.clock, lambda *what: self.told.append(what), limit)
+        self.recorder = Recorder(
+            ledger, self.clock, lambda *what: self.told.append(what), limit=limit
+        )
 
     async def flush(self) -> None:
         with anyio.fail_after(10):
