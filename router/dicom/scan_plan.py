@@ -32,6 +32,11 @@ class Target:
     vr: str = ""
     into: dict[int | None, Node] = field(default_factory=dict)  # item index, None for any
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the values are all that is wanted."""
+        return bool(self.name) and not self.into
+
 
 @dataclass(slots=True)
 class Node:

@@ -199,10 +199,15 @@ class DataSetScanner:
         return True
 
     def _run_top_level(self, view: memoryview, start: int) -> int:
-        """Elements of the data set itself: the hot loop. Returns the bytes used."""
+        """Elements of the data set itself: the hot loop. Returns the bytes used.
+
+        Whatever is not plain is left to the careful way.
+        """
         if self._implicit:
             return self._element(view[start:], None)
         elements = self._root.elements
+        keep = self._harvest.keep
+        longest = self._limits.max_value_bytes
         private = self._root.private
         unpack = explicit_layout(big_endian=self._big_endian).unpack_from
         unpack_long = long_length_layout(big_endian=self._big_endian).unpack_from
@@ -219,9 +224,17 @@ class DataSetScanner:
                 (length,) = unpack_long(view, position + 8)
                 if length == UNDEFINED_LENGTH:
                     break
-            if (group << 16 | element) in elements or (group & 1 and private):
-                break
             whole = header + length
+            target = elements.get(group << 16 | element)
+            if target is not None:
+                if not target.is_plain or length > longest or whole > end - position:
+                    break
+                raw = bytes(view[position + header : position + whole])
+                keep(target, vr.decode(), raw, big_endian=self._big_endian, outermost=True)
+                position += whole
+                continue
+            if group & 1 and private:
+                break
             if whole > end - position:
                 self._skip = whole - (end - position)
                 self._position += end - start

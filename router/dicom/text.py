@@ -43,6 +43,9 @@ def values_of(vr: str, raw: bytes, encodings: Encodings, *, big_endian: bool) ->
     if vr in _SINGLE:
         text = text.rstrip(" \0")
         return (text,) if text else ()
+    if "\\" not in text:
+        value = text.strip(" \0")
+        return (value,) if value else ()
     values = tuple(value.strip(" \0") for value in text.split("\\"))
     return values if any(values) else ()
 
