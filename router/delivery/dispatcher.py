@@ -73,6 +73,15 @@ class Dispatcher:
             self._lane(delivery.ae_title).add(delivery)
         self._start_lanes()
 
+    def intervene(self, dismissed: Sequence[Delivery], wanted: Sequence[Delivery]) -> None:
+        """Follow what a person decided; the ledger has it already."""
+        for delivery in dismissed:
+            if delivery.ae_title in self._lanes:
+                self._lanes[delivery.ae_title].withdraw(delivery)
+        for delivery in wanted:
+            self._lane(delivery.ae_title).renew(delivery)
+        self._start_lanes()
+
     def wake(self, ae_title: str) -> None:
         """A candidate registered, or is back: attempt at once all that waits for it."""
         lane = self._lanes.get(ae_title)

@@ -97,6 +97,17 @@ class Lane:
         self._queue.add(delivery, due)
         self._change()
 
+    def renew(self, delivery: Delivery) -> None:
+        """A person wants this delivery to be attempted now, whatever was."""
+        self._health.woken()
+        self._queue.renew(delivery, self._clock.monotonic())
+        self._change()
+
+    def withdraw(self, delivery: Delivery) -> None:
+        """A person has ended this delivery."""
+        self._queue.withdraw(delivery.id)
+        self._change()
+
     def wake(self) -> None:
         """The candidate says that it is there: attempt everything now."""
         self._health.woken()
@@ -157,7 +168,7 @@ class Lane:
 
     async def _end_attempt(self, queued: QueuedDelivery) -> None:
         delivery, is_registered = queued.delivery, self._candidate() is not None
-        age_s = (self._clock.now() - delivery.created_at).total_seconds()
+        age_s = (self._clock.now() - delivery.tried_since).total_seconds()
         state, reason = judge(
             delivery,
             queued.setbacks,

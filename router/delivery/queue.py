@@ -50,6 +50,7 @@ class QueuedDelivery:
     setbacks: Counter[str] = field(default_factory=Counter)  # reasons, of this attempt
     refusals: Counter[str] = field(default_factory=Counter)  # reasons, of all attempts
     drops: dict[int, Drops] = field(default_factory=dict)  # by instance id, of all attempts
+    is_wanted: bool = False  # a person wants another attempt after this one, at once
     faulty: set[int] = field(default_factory=set)  # instance ids that a fault of ours came up on
 
     @property
@@ -140,6 +141,31 @@ class CandidateQueue:
             self._deliveries[delivery.id] = QueuedDelivery(delivery, due)
             self._schedule(delivery.id, due)
 
+    def renew(self, delivery: Delivery, monotonic: float) -> None:
+        """Take a delivery on that a person wants now, and forget what spoke against its instances.
+
+        One whose attempt is under way is attempted again right after it.
+        """
+        known = self._deliveries.get(delivery.id)
+        if known is None:
+            self.add(delivery, monotonic)
+            return
+        known.drops.clear()
+        known.faulty.clear()
+        known.refusals.clear()
+        if known.begun:
+            known.is_wanted = True
+        else:
+            self._ready.discard(known)
+            known.delivery, known.due = delivery, monotonic
+            self._schedule(delivery.id, monotonic)
+
+    def withdraw(self, delivery_id: int) -> None:
+        """Forget a delivery that a person has ended."""
+        known = self._deliveries.get(delivery_id)
+        if known is not None and not known.begun:
+            self.remove(known)
+
     def remove(self, queued: QueuedDelivery) -> None:
         """Forget a delivery: it is over, or somebody else has ended it."""
         self._deliveries.pop(queued.delivery.id, None)
@@ -186,8 +212,10 @@ class CandidateQueue:
         return tuple(queued for queued in self._ready if not queued.begun)
 
     def postpone(self, queued: QueuedDelivery, delivery: Delivery, due: float) -> None:
-        """End the attempt of a delivery until ``due``."""
+        """End the attempt of a delivery until ``due``; one that a person wants is due at once."""
         self._ready.discard(queued)
+        if queued.is_wanted:
+            due, queued.is_wanted = 0.0, False
         self._begun.pop(delivery.id, None)
         queued.postpone(delivery, due)
         self._schedule(delivery.id, due)

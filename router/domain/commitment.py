@@ -95,11 +95,12 @@ def judge(
         return True
     if not holding.required:
         return PENDING  # not determined, or nobody is there who must have it
-    if any(
-        item is ItemState.REFUSED or state is DeliveryState.DEAD for state, item in holding.required
+    awaited = [fate for fate in holding.required if fate[0] is not DeliveryState.DISMISSED]
+    if not awaited or any(
+        item is ItemState.REFUSED or state is DeliveryState.DEAD for state, item in awaited
     ):
         return FailureReason.PROCESSING_FAILURE
-    if all(state is DeliveryState.DELIVERED for state, _ in holding.required):
+    if all(state is DeliveryState.DELIVERED for state, _ in awaited):
         return True
     return PENDING
 

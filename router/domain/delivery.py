@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -18,11 +19,12 @@ class DeliveryState(StrEnum):
     RETRYING = "retrying"
     DELIVERED = "delivered"
     DEAD = "dead"
+    DISMISSED = "dismissed"  # a person decided that the candidate does not need it
 
     @property
     def is_terminal(self) -> bool:
         """No attempt will follow unless a person asks for one."""
-        return self in (DeliveryState.DELIVERED, DeliveryState.DEAD)
+        return self in (DeliveryState.DELIVERED, DeliveryState.DEAD, DeliveryState.DISMISSED)
 
 
 class DeliveryEvent(StrEnum):
@@ -33,7 +35,8 @@ class DeliveryEvent(StrEnum):
     POSTPONE = "postpone"  # to a later attempt: after a temporary failure, or nobody is there
     DELIVER = "deliver"  # every instance is stored at the candidate
     GIVE_UP = "give up"  # nothing more can be sent, or should be
-    REVIVE = "revive"  # a person asks for another attempt
+    REVIVE = "revive"  # a person asks for another attempt, at once
+    DISMISS = "dismiss"  # a person decides that it is not to be made
 
 
 DELIVERY_TRANSITIONS = {
@@ -47,7 +50,11 @@ DELIVERY_TRANSITIONS = {
     (DeliveryState.RETRYING, DeliveryEvent.BEGIN): DeliveryState.ACTIVE,
     (DeliveryState.RETRYING, DeliveryEvent.POSTPONE): DeliveryState.RETRYING,
     (DeliveryState.RETRYING, DeliveryEvent.GIVE_UP): DeliveryState.DEAD,
+    (DeliveryState.RETRYING, DeliveryEvent.REVIVE): DeliveryState.PENDING,
     (DeliveryState.DEAD, DeliveryEvent.REVIVE): DeliveryState.PENDING,
+    (DeliveryState.PENDING, DeliveryEvent.DISMISS): DeliveryState.DISMISSED,
+    (DeliveryState.RETRYING, DeliveryEvent.DISMISS): DeliveryState.DISMISSED,
+    (DeliveryState.DEAD, DeliveryEvent.DISMISS): DeliveryState.DISMISSED,
 }
 """The whole life of a delivery: a pair that is not here cannot happen."""
 
@@ -61,6 +68,17 @@ def next_delivery_state(state: DeliveryState, event: DeliveryEvent) -> DeliveryS
             f"cannot {event} a delivery that is {state}; it would have to be {' or '.join(allowed)}"
         )
     return following
+
+
+def is_settled(fates: Iterable[tuple[DeliveryState, bool]]) -> bool:
+    """Whether a revision with these deliveries, each with whether it is required, is settled.
+
+    It depends on its required deliveries, or, if it has none, on all of them; those that a person
+    dismissed do not count.
+    """
+    counted = [fate for fate in fates if fate[0] is not DeliveryState.DISMISSED]
+    awaited = [state for state, required in counted if required] or [state for state, _ in counted]
+    return all(state is DeliveryState.DELIVERED for state in awaited)
 
 
 class ItemState(StrEnum):
@@ -132,3 +150,9 @@ class Delivery:
     refused: int  # instances refused for good
     total_bytes: int
     remaining_bytes: int
+    revived_at: datetime | None = None  # when a person asked for another attempt
+
+    @property
+    def tried_since(self) -> datetime:
+        """Since when attempts are made: what decides when they are given up."""
+        return self.revived_at or self.created_at

@@ -141,3 +141,9 @@ class StateConflict(RouterError):
     """The revision or delivery is past the state that a change asks for; nothing was changed."""
 
     http_status = 409
+
+
+class UnknownDelivery(StateConflict):
+    """The ledger holds no delivery of this number."""
+
+    http_status = 404

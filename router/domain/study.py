@@ -25,6 +25,7 @@ class RevisionEvent(StrEnum):
     COMPLETE = "complete"  # the policy takes it for complete, or someone says that it is
     ROUTE = "route"  # a determination chose at least one candidate
     SETTLE = "settle"  # the last required delivery was delivered
+    REOPEN = "reopen"  # a person asks for another delivery while its bytes are there
     RECLAIM = "reclaim"  # its last bytes left the spool
 
 
@@ -33,6 +34,7 @@ REVISION_TRANSITIONS = {
     (RevisionState.UNROUTED, RevisionEvent.COMPLETE): RevisionState.UNROUTED,  # said twice
     (RevisionState.UNROUTED, RevisionEvent.ROUTE): RevisionState.ROUTED,
     (RevisionState.ROUTED, RevisionEvent.SETTLE): RevisionState.SETTLED,
+    (RevisionState.SETTLED, RevisionEvent.REOPEN): RevisionState.ROUTED,
     (RevisionState.SETTLED, RevisionEvent.RECLAIM): RevisionState.RECLAIMED,
 }
 """The whole life of a revision: a pair that is not here cannot happen."""

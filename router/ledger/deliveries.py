@@ -15,6 +15,7 @@ from router.domain.delivery import (
     ItemResult,
     ItemState,
     OutcomeKind,
+    is_settled,
 )
 from router.domain.errors import StateConflict
 from router.domain.study import RevisionKey, RevisionState
@@ -139,7 +140,7 @@ def end_attempt(
     )
     if state is not DeliveryState.DELIVERED:
         return None
-    return _settle(connection, current.revision_id, at)
+    return settle(connection, current.revision_id, at)
 
 
 @dataclass(slots=True)
@@ -234,11 +235,8 @@ def _store_items(connection: Connection, delivery_id: int, items: Sequence[_Item
     )
 
 
-def _settle(connection: Connection, revision_id: int, at: datetime) -> RevisionKey | None:
-    """Settle a routed revision if every delivery that it depends on is delivered.
-
-    It depends on its required deliveries, or, if it has none, on all of them.
-    """
+def settle(connection: Connection, revision_id: int, at: datetime) -> RevisionKey | None:
+    """Settle a routed revision if its deliveries allow it; its key if they do."""
     row = connection.execute(
         SELECT_REVISION_KEYS.where(
             revision.c.id == revision_id, revision.c.state == RevisionState.ROUTED
@@ -249,8 +247,7 @@ def _settle(connection: Connection, revision_id: int, at: datetime) -> RevisionK
     fates = connection.execute(
         select(delivery.c.state, delivery.c.required).where(delivery.c.revision_id == revision_id)
     ).all()
-    awaited = [fate.state for fate in fates if fate.required] or [fate.state for fate in fates]
-    if any(state is not DeliveryState.DELIVERED for state in awaited):
+    if not is_settled((fate.state, fate.required) for fate in fates):
         return None
     connection.execute(
         update(revision)

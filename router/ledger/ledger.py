@@ -20,9 +20,18 @@ from router.domain.delivery import Delivery, DeliveryItem, DeliveryState, ItemRe
 from router.domain.determination import Decision
 from router.domain.instance import Instance, Refusal, SpoolRef
 from router.domain.study import OpenRevision, RevisionKey
-from router.ledger import commitments, deliveries, recording, registrations, retention, routing
+from router.ledger import (
+    commitments,
+    deliveries,
+    interventions,
+    recording,
+    registrations,
+    retention,
+    routing,
+)
 from router.ledger.database import Database
 from router.ledger.views import SqlLedgerViews
+from router.ports import Intervention
 
 BUSY_TIMEOUT_S = 5.0
 
@@ -167,6 +176,30 @@ class SqlLedger:
     async def registrations(self) -> Sequence[Registration]:
         """See ``ports.Ledger.registrations``."""
         return await self._database.read(registrations.load_all)
+
+    async def revive(self, delivery_id: int, at: datetime) -> Intervention:
+        """See ``ports.InterventionLedger.revive``."""
+        return await self._database.write(lambda c: interventions.revive(c, delivery_id, at))
+
+    async def dismiss(self, delivery_id: int, at: datetime, reason: str) -> Intervention:
+        """See ``ports.InterventionLedger.dismiss``."""
+        return await self._database.write(
+            lambda c: interventions.dismiss(c, delivery_id, at, reason)
+        )
+
+    async def redirect(self, delivery_id: int, ae_title: str, at: datetime) -> Intervention:
+        """See ``ports.InterventionLedger.redirect``."""
+        return await self._database.write(
+            lambda c: interventions.redirect(c, delivery_id, ae_title, at)
+        )
+
+    async def resend(
+        self, study_instance_uid: str, ae_titles: Sequence[str] | None, at: datetime
+    ) -> Intervention:
+        """See ``ports.InterventionLedger.resend``."""
+        return await self._database.write(
+            lambda c: interventions.resend(c, study_instance_uid, ae_titles, at)
+        )
 
     async def begin_commitment(
         self, request: CommitmentRequest, requester: Requester, at: datetime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, literal, select, update
 
 from router.domain.delivery import Delivery, DeliveryState, ItemState
 from router.domain.determination import Choice, Decision
@@ -122,14 +122,46 @@ def _choice_values(choice: Choice) -> Values:
 def _create_delivery(
     connection: Connection, revision_id: int, at: datetime, choice: Choice
 ) -> None:
-    delivery_id = connection.execute(
+    delivery_id = insert_delivery(
+        connection,
+        revision_id,
+        choice.ae_title,
+        at,
+        priority=choice.priority,
+        required=choice.required,
+    )
+    for named in [None] if choice.instance_ids is None else chunks(choice.instance_ids):
+        _create_items(connection, delivery_id, revision_id, named)
+    count, size = count_items(connection, delivery_item.c.delivery_id == delivery_id)
+    if choice.instance_ids is not None and count != len(set(choice.instance_ids)):
+        raise StateConflict(
+            f"the decision sends {choice.ae_title} instances that its revision does not hold"
+        )
+    connection.execute(
+        update(delivery)
+        .where(delivery.c.id == delivery_id)
+        .values(instances=count, total_bytes=size, remaining_bytes=size)
+    )
+
+
+def insert_delivery(
+    connection: Connection,
+    revision_id: int,
+    ae_title: str,
+    at: datetime,
+    *,
+    priority: int,
+    required: bool,
+) -> int:
+    """Create a pending delivery that has no items yet; its id."""
+    delivery_id: int = connection.execute(
         insert(delivery)
         .values(
             revision_id=revision_id,
-            ae_title=choice.ae_title,
+            ae_title=ae_title,
             state=DeliveryState.PENDING,
-            priority=choice.priority,
-            required=choice.required,
+            priority=priority,
+            required=required,
             created_at=at,
             attempts=0,
             reason="",
@@ -141,18 +173,7 @@ def _create_delivery(
         )
         .returning(delivery.c.id)
     ).scalar_one()
-    for named in [None] if choice.instance_ids is None else chunks(choice.instance_ids):
-        _create_items(connection, delivery_id, revision_id, named)
-    count, size = _count_items(connection, delivery_id)
-    if choice.instance_ids is not None and count != len(set(choice.instance_ids)):
-        raise StateConflict(
-            f"the decision sends {choice.ae_title} instances that its revision does not hold"
-        )
-    connection.execute(
-        update(delivery)
-        .where(delivery.c.id == delivery_id)
-        .values(instances=count, total_bytes=size, remaining_bytes=size)
-    )
+    return delivery_id
 
 
 def _create_items(
@@ -175,13 +196,13 @@ def _create_items(
     )
 
 
-def _count_items(connection: Connection, delivery_id: int) -> tuple[int, int]:
-    """How many instances a delivery has, and how many bytes of data sets."""
+def count_items(connection: Connection, which: ColumnElement[bool]) -> tuple[int, int]:
+    """How many items there are of some, and how many bytes of data sets."""
     data_set_length = instance.c.file_length - instance.c.data_set_skip
     row = connection.execute(
         select(func.count().label("items"), func.coalesce(func.sum(data_set_length), 0))
         .select_from(delivery_item)
         .join(instance, delivery_item.c.instance_id == instance.c.id)
-        .where(delivery_item.c.delivery_id == delivery_id)
+        .where(which)
     ).one()
     return row[0], int(row[1])

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 
 from router.domain.delivery import Delivery, DeliveryItem
-from router.domain.errors import StateConflict
+from router.domain.errors import UnknownDelivery
 from router.domain.instance import Facts, Identity, Instance, Provenance, Refusal, SpoolRef
 from router.domain.study import RevisionKey
 from router.ledger.schema import delivery, delivery_item, instance, revision, segment, study
@@ -166,16 +166,17 @@ def delivery_of(row: Row[Any]) -> Delivery:
         refused=row.refused,
         total_bytes=row.total_bytes,
         remaining_bytes=row.remaining_bytes,
+        revived_at=row.revived_at,
     )
 
 
 def load_delivery(connection: Connection, delivery_id: int) -> Delivery:
-    """Load a delivery as it stands; raises ``StateConflict`` if there is none."""
+    """Load a delivery as it stands; raises ``UnknownDelivery`` if there is none."""
     row = connection.execute(
         SELECT_DELIVERIES.where(delivery.c.id == delivery_id).with_for_update(of=delivery)
     ).one_or_none()
     if row is None:
-        raise StateConflict(f"the ledger holds no delivery {delivery_id}")
+        raise UnknownDelivery(f"the ledger holds no delivery {delivery_id}")
     return delivery_of(row)
 
 

@@ -213,6 +213,7 @@ delivery = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at", UtcDateTime),
+    Column("revived_at", UtcDateTime),
     Column("reason", Text, nullable=False),
     Column("instances", Integer, nullable=False),
     Column("delivered", Integer, nullable=False),

@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from router.delivery.dispatcher import Dispatcher
+from router.delivery.interventions import Interventions
 from router.delivery.settings import DeliverySettings
 from router.domain.candidate import Candidate
 from router.domain.delivery import Delivery, DeliveryState, ItemResult
@@ -120,6 +121,16 @@ class Hospital:
             self.registered.get,
             self.clock,
             self.settings,
+            self.settled.append,
+        )
+
+    def interventions(self, dispatcher: Dispatcher) -> Interventions:
+        """What a person may decide about deliveries."""
+        return Interventions(
+            self.ledger,
+            self.clock,
+            lambda ae_title: self.registered[ae_title],
+            dispatcher.intervene,
             self.settled.append,
         )
 

@@ -72,7 +72,10 @@ def test_every_delivery_that_is_not_over_can_still_be_delivered_and_be_given_up(
 
 def test_a_delivery_that_is_delivered_stays_so_and_a_dead_one_only_a_person_revives() -> None:
     leaving = {(state, event) for state, event in DELIVERY_TRANSITIONS if state.is_terminal}
-    assert leaving == {(DeliveryState.DEAD, DeliveryEvent.REVIVE)}
+    assert leaving == {
+        (DeliveryState.DEAD, DeliveryEvent.REVIVE),
+        (DeliveryState.DEAD, DeliveryEvent.DISMISS),
+    }
 
 
 def test_every_state_of_a_revision_can_be_reached_and_leads_to_reclaimed() -> None:

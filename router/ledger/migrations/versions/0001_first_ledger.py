@@ -180,6 +180,7 @@ def _create_delivery() -> None:
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", _TIME),
+        sa.Column("revived_at", _TIME),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("instances", sa.Integer(), nullable=False),
         sa.Column("delivered", sa.Integer(), nullable=False),
