@@ -41,13 +41,13 @@ class Segment:
         except OSError as error:
             raise storage_error(error, path) from error
 
-    def write(self, buffers: Sequence[bytes | memoryview], offset: int) -> int:
+    def write(self, buffers: Sequence[bytes | bytearray | memoryview], offset: int) -> int:
         """Write all buffers at an offset; the offset behind them. Raises ``OSError``."""
         for start in range(0, len(buffers), IOV_MAX):
             offset = self._write_some(buffers[start : start + IOV_MAX], offset)
         return offset
 
-    def _write_some(self, buffers: Sequence[bytes | memoryview], offset: int) -> int:
+    def _write_some(self, buffers: Sequence[bytes | bytearray | memoryview], offset: int) -> int:
         descriptor = self.file.descriptor
         end = offset + sum(map(len, buffers))
         offset += os.pwritev(descriptor, buffers, offset)

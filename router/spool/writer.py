@@ -26,6 +26,10 @@ from router.spool.sync_pool import SyncPool
 WRITE_BACK_BYTES = 8 << 20
 """An object that is longer begins to reach the disk while it arrives, so its flush is short."""
 
+GATHER_BYTES = 128 << 10
+"""A shorter record is kept in memory while it arrives, and written in one call: measured, copying
+it costs less than the two calls that this saves."""
+
 CUT_BEYOND_BYTES = 1 << 20
 """A discarded record that is shorter is simply overwritten by the next one."""
 
@@ -43,9 +47,9 @@ class Writer:
     __slots__ = (
         "_data_set_start",
         "_fault",
+        "_gathered",
         "_hash",
         "_head",
-        "_is_head_written",
         "_is_open",
         "_is_writing_back",
         "_pool",
@@ -60,16 +64,16 @@ class Writer:
 
     def __init__(self, segment: Segment, head: bytes, pool: SyncPool, room: Room, release: Release):
         self._segment = segment
-        self._head = head  # the Part 10 header: written together with the first fragments
-        self._is_head_written = False
+        self._head = head  # the Part 10 header
+        self._gathered: bytearray | None = bytearray(head)  # None: all is in the file
         self._pool = pool
         self._room = room
         self._room_taken = 0
         self._release = release
         self._start = segment.end
-        self._position = self._start + RECORD_HEADER_BYTES
-        self._data_set_start = self._position + len(head)
-        self._written_back = self._position
+        self._data_set_start = self._start + RECORD_HEADER_BYTES + len(head)
+        self._position = self._data_set_start  # where the next byte belongs, written or gathered
+        self._written_back = self._start
         self._is_writing_back = False
         self._hash = xxhash.xxh3_64()
         self._fault: RouterError | None = None
@@ -78,7 +82,7 @@ class Writer:
     @property
     def data_set_bytes(self) -> int:
         """Bytes of data set written so far."""
-        return max(self._position - self._data_set_start, 0)
+        return self._position - self._data_set_start
 
     def write(self, fragments: Sequence[memoryview]) -> None:
         """Append to the data set; see the port."""
@@ -93,11 +97,18 @@ class Writer:
             self._start_write_back()
 
     def _append(self, fragments: Sequence[memoryview]) -> None:
-        buffers = fragments if self._is_head_written else [memoryview(self._head), *fragments]
-        position = self._segment.write(buffers, self._position)
-        self._is_head_written = True
-        self._position = position
-        self._take_room(position - self._start)
+        size = sum(map(len, fragments))
+        gathered = self._gathered
+        if gathered is not None and len(gathered) + size <= GATHER_BYTES:
+            for fragment in fragments:
+                gathered += fragment
+        elif gathered is not None:
+            self._segment.write([gathered, *fragments], self._start + RECORD_HEADER_BYTES)
+            self._gathered = None
+        else:
+            self._segment.write(fragments, self._position)
+        self._position += size
+        self._take_room(self._position - self._start)
 
     def _start_write_back(self) -> None:
         file, start = self._segment.file, self._written_back
@@ -118,6 +129,10 @@ class Writer:
         if not self._is_open:
             return b""
         size = min(size, self.data_set_bytes - offset)
+        gathered = self._gathered
+        if gathered is not None:
+            at = len(self._head) + offset
+            return bytes(gathered[at : at + max(size, 0)])
         file = self._segment.file
         try:
             return os.pread(file.descriptor, max(size, 0), self._data_set_start + offset)
@@ -181,13 +196,11 @@ class Writer:
         self._pool.submit(job, done)
 
     def _write_frame(self, trailer: bytes) -> RecordHeader | RouterError:
-        """The trailer behind the data set, then the header before it."""
+        """The trailer behind the data set, then the header before it; or all of it at once."""
         if self._fault is not None:
             return self._fault
         segment, file_start = self._segment, self._start + RECORD_HEADER_BYTES
         try:
-            if not self._is_head_written:  # a data set without a byte
-                self._append(())
             header = RecordHeader(
                 nonce=segment.nonce,
                 offset=self._start,
@@ -197,8 +210,11 @@ class Writer:
                 data_set_checksum=self._hash.intdigest(),
                 frame_checksum=frame_checksum(self._head, trailer),
             )
-            segment.write([trailer], self._position)
-            segment.write([pack_record_header(header)], self._start)
+            if self._gathered is not None:
+                segment.write([pack_record_header(header), self._gathered, trailer], self._start)
+            else:
+                segment.write([trailer], self._position)
+                segment.write([pack_record_header(header)], self._start)
         except OSError as error:
             self._fail(error)
             return storage_error(error, segment.file.path)

@@ -225,12 +225,12 @@ async def test_a_full_spool_refuses_as_out_of_resources_and_recovers(tmp_path: P
 async def test_a_spool_that_fails_in_mid_object_refuses_that_instance_only(tmp_path: Path) -> None:
     async with a_doorway(tmp_path) as doorway:
         association = doorway.associate()
-        data = encoded(attributes(1, PixelData=bytes(100_000)))
+        data = encoded(attributes(1, PixelData=bytes(400_000)))
         reception = begin(association)
-        write(reception, data[:50_000])
+        write(reception, data[:200_000])
         [segment] = doorway.spool._open.values()
         with unwritable(segment.file.descriptor):
-            write(reception, data[50_000:])
+            write(reception, data[200_000:])
         answered = Answered()
         reception.finish(answered)
         assert await answered.status() == 0xA700

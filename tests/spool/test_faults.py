@@ -112,7 +112,7 @@ async def store_until_full(spool: LocalSpool, stored: list[Instance]) -> None:
 
 @pytest.mark.parametrize("count", [1, 7])
 async def test_a_write_to_a_full_disk_refuses_the_instance_only(tmp_path: Path, count: int) -> None:
-    pieces = [memoryview(bytes(100_000 // count))] * count
+    pieces = [memoryview(bytes(400_000 // count))] * count  # more than is gathered in memory
     async with a_spool(tmp_path) as spool:
         await store(spool, 1)
         used = spool.used_bytes
@@ -142,7 +142,7 @@ async def test_seal_after_a_failed_write_refuses_and_gives_the_place_back(tmp_pa
     async with a_spool(tmp_path, max_open_segments=1) as spool:
         writer = spool.create(PART10_HEADER)
         with files_end_at(50_000), pytest.raises(SpoolFull):
-            writer.write([memoryview(bytes(100_000))])
+            writer.write([memoryview(bytes(400_000))])
         with pytest.raises(SpoolFull):
             await seal(writer).instance()
 
