@@ -68,7 +68,7 @@ def small_file_system(directory: Path, size: str) -> Iterator[Path]:
     try:
         yield directory
     finally:
-        subprocess.run(["umount", str(directory)], check=True)
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)  # a file may be closing
 
 
 @contextmanager
