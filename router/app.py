@@ -30,6 +30,7 @@ from router.completion.held import CandidateFollower
 from router.completion.service import CompletionService
 from router.delivery.destinations.dimse import DimseDestination
 from router.delivery.dispatcher import Dispatcher
+from router.delivery.interventions import Interventions
 from router.delivery.retention import Retention
 from router.dicom.scan_plan import ScanPlan
 from router.dicom.scanner import ScanLimits
@@ -153,7 +154,10 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         ingress = Ingress(door, completion, wiring.acceptance_policy(settings), operations)
 
         await registry.restore()
-        api = Api(registry, ledger.views, phase, registration_token(settings))
+        interventions = Interventions(
+            ledger, clock, registry.candidate, dispatcher.intervene, settled
+        )
+        api = Api(registry, ledger.views, interventions, phase, registration_token(settings))
         http = await stack.enter_async_context(
             serve_http(create_app(api), settings.router.http.host, settings.router.http.port)
         )

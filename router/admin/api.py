@@ -12,16 +12,22 @@ from router.admin.models import (
     Candidates,
     Deliveries,
     DeliveryAnswer,
+    DeliveryChanged,
     DeliveryQuery,
+    Dismissal,
     Document,
     Done,
     PageQuery,
     Quarantine,
     QuarantinedInstance,
+    Redirected,
+    Redirection,
     RefusalQuery,
     Refusals,
     RefusedInstance,
     Registered,
+    Resending,
+    Resent,
     Studies,
     Study,
     StudyQuery,
@@ -30,9 +36,11 @@ from router.admin.openapi import describe
 from router.admin.problems import RequestError, answer_problems
 from router.admin.routes import MAX_BODY_BYTES, Api, Call, Nothing, Route
 from router.domain.candidate import Candidate
-from router.domain.errors import StateConflict
 from router.domain.instance import Disposition
 from router.registry.request import RegistrationRequest
+
+MAX_DIGITS = 18
+"""Of a number in the ledger, which has 64 bits."""
 
 
 async def register_candidate(api: Api, call: Call[Nothing, RegistrationRequest]) -> Registered:
@@ -105,16 +113,46 @@ async def list_deliveries(api: Api, call: Call[DeliveryQuery, Nothing]) -> Deliv
 
 async def show_delivery(api: Api, call: Call[Nothing, Nothing]) -> DeliveryAnswer:
     """Show one delivery: every attempt, and the instances that its candidate does not hold."""
-    missing = RequestError(HTTPStatus.NOT_FOUND, f"there is no delivery {call.path['id']}")
-    if not call.path["id"].isdecimal():
-        raise missing
-    try:
-        detail = await api.views.delivery(int(call.path["id"]))
-    except StateConflict:
-        raise missing from None
+    detail = await api.views.delivery(_delivery_id(call))
     return DeliveryAnswer(
         delivery=detail.delivery, attempts=detail.attempts, undelivered=detail.undelivered
     )
+
+
+async def retry_delivery(api: Api, call: Call[Nothing, Nothing]) -> DeliveryChanged:
+    """Attempt a delivery again, now.
+
+    A dead or retrying one; what its candidate refused is sent again, too. It is required from then
+    on, so that its bytes stay.
+    """
+    return DeliveryChanged(delivery=await api.interventions.retry(_delivery_id(call)))
+
+
+async def redirect_delivery(api: Api, call: Call[Nothing, Redirection]) -> Redirected:
+    """Deliver to another candidate instead.
+
+    All instances of the delivery go there; the old delivery is dismissed.
+    """
+    new, old = await api.interventions.redirect(_delivery_id(call), call.body.aet)
+    return Redirected(delivery=new, dismissed=old)
+
+
+async def dismiss_delivery(api: Api, call: Call[Nothing, Dismissal]) -> DeliveryChanged:
+    """Say that a delivery is not needed.
+
+    Its study settles without it. 409 while an attempt is under way.
+    """
+    reason = call.body.reason
+    return DeliveryChanged(delivery=await api.interventions.dismiss(_delivery_id(call), reason))
+
+
+async def resend_study(api: Api, call: Call[Nothing, Resending]) -> Resent:
+    """Send a study again, or to a candidate that came later.
+
+    Everything that the spool still holds of it; 409 if that is nothing.
+    """
+    uid = call.path["study_instance_uid"]
+    return Resent(deliveries=await api.interventions.resend(uid, call.body.aet))
 
 
 async def list_refusals(api: Api, call: Call[RefusalQuery, Nothing]) -> Refusals:
@@ -166,6 +204,13 @@ _REGISTERS = (
     HTTPStatus.UNPROCESSABLE_ENTITY,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
+_DECISIONS = (
+    HTTPStatus.BAD_REQUEST,
+    *_CHANGES,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
 _LISTS = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 _SHOWS = (_NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -183,8 +228,16 @@ ROUTES: tuple[Route[Any, Any, Any], ...] = (
           _CHANGES, guarded=True),
     Route("GET", "/studies", StudyQuery, Nothing, Studies, list_studies, _LISTS),
     Route("GET", "/studies/{study_instance_uid}", Nothing, Nothing, Study, show_study, _SHOWS),
+    Route("POST", "/studies/{study_instance_uid}/resend", Nothing, Resending, Resent, resend_study,
+          _DECISIONS, guarded=True),
     Route("GET", "/deliveries", DeliveryQuery, Nothing, Deliveries, list_deliveries, _LISTS),
     Route("GET", "/deliveries/{id}", Nothing, Nothing, DeliveryAnswer, show_delivery, _SHOWS),
+    Route("POST", "/deliveries/{id}/retry", Nothing, Nothing, DeliveryChanged, retry_delivery,
+          _CHANGES, guarded=True),
+    Route("POST", "/deliveries/{id}/redirect", Nothing, Redirection, Redirected, redirect_delivery,
+          _DECISIONS, guarded=True),
+    Route("POST", "/deliveries/{id}/dismiss", Nothing, Dismissal, DeliveryChanged, dismiss_delivery,
+          _DECISIONS, guarded=True),
     Route("GET", "/refusals", RefusalQuery, Nothing, Refusals, list_refusals, _LISTS),
     Route("GET", "/quarantine", PageQuery, Nothing, Quarantine, list_quarantine, _LISTS),
     Route("GET", "/healthz", Nothing, Nothing, Done, check_health),
@@ -201,6 +254,13 @@ def create_app(api: Api) -> web.Application:
     for route in ROUTES:
         route.mount(application, api)
     return application
+
+
+def _delivery_id(call: Call[Any, Any]) -> int:
+    number: str = call.path["id"]
+    if not (number.isascii() and number.isdecimal() and len(number) <= MAX_DIGITS):
+        raise RequestError(HTTPStatus.NOT_FOUND, f"the ledger holds no delivery {number}")
+    return int(number)
 
 
 def _ae_title(call: Call[Nothing, Nothing]) -> str:

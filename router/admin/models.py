@@ -23,7 +23,7 @@ from router.domain.views import (
     UndeliveredItem,
 )
 from router.registry.entry import Entry
-from router.settings.values import CRITERIA_SCHEMA, PriorityName
+from router.settings.values import CRITERIA_SCHEMA, AETitle, PriorityName
 
 Limit = Annotated[int, Field(ge=1, le=1000)]
 CriteriaJson = Annotated[Any, WithJsonSchema(CRITERIA_SCHEMA)]
@@ -38,6 +38,12 @@ class Answer(BaseModel):
 
 class Query(BaseModel):
     """The query of a request; unknown parameters are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Command(BaseModel):
+    """The body of a request; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -330,6 +336,56 @@ class DeliveryAnswer(Answer):
     """Oldest first, each with its reason."""
     undelivered: Sequence[UndeliveredItem]
     """Instances that were tried and that the candidate does not hold; at most 100."""
+
+
+class DeliveryChanged(Answer):
+    """A person's decision about a delivery was carried out."""
+
+    status: Literal["ok"] = "ok"
+    """Always ok: everything else is a problem."""
+    delivery: Delivery
+    """As it stands now."""
+
+
+class Redirection(Command):
+    """Where a delivery goes instead."""
+
+    aet: AETitle
+    """AE title of a candidate that is known."""
+
+
+class Redirected(Answer):
+    """A delivery goes to another candidate."""
+
+    status: Literal["ok"] = "ok"
+    """Always ok: everything else is a problem."""
+    delivery: Delivery
+    """The new one."""
+    dismissed: Delivery
+    """The one that it replaces."""
+
+
+class Dismissal(Command):
+    """Why a delivery is not needed."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+    """For those who ask later."""
+
+
+class Resending(Command):
+    """Who gets a study again."""
+
+    aet: Annotated[tuple[AETitle, ...], Field(min_length=1)] | None = None
+    """AE titles of candidates that are known; left out: all that the study was given to."""
+
+
+class Resent(Answer):
+    """A study is sent again."""
+
+    status: Literal["ok"] = "ok"
+    """Always ok: everything else is a problem."""
+    deliveries: Sequence[Delivery]
+    """The new ones."""
 
 
 class Document(RootModel[dict[str, Any]]):

@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from router.admin.problems import RequestError, misunderstood
+from router.delivery.interventions import Interventions
 from router.ports import LedgerViews
 from router.registry.service import Registry
 
@@ -39,6 +40,7 @@ class Api:
 
     registry: Registry
     views: LedgerViews
+    interventions: Interventions
     readiness: Callable[[], Sequence[str]]
     token: str | None = None
 

@@ -32,6 +32,11 @@ Config = Annotated[
     Path, typer.Option("--config", "-c", envvar="ROUTER_CONFIG", help="The routing YAML.")
 ]
 Url = Annotated[str, typer.Option("--url", envvar="ROUTER_URL", help="HTTP address of the router.")]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", envvar="REGISTRATION_TOKEN", help="The registration token."),
+]
+DeliveryNumber = Annotated[int, typer.Argument(min=1, help="Number of a delivery.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -126,6 +131,72 @@ def studies(
         remote.studies(url, limit, as_json)
     else:
         remote.study(url, study, as_json)
+
+
+@app.command()
+def deliveries(
+    state: Annotated[
+        str | None, typer.Option(help="Only those that are dead, retrying, pending, …")
+    ] = None,
+    candidate: Annotated[str | None, typer.Option(help="Only those to this AE title.")] = None,
+    url: Url = DEFAULT_URL,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List deliveries, newest first, with their numbers."""
+    from router.cli import remote
+
+    remote.deliveries(url, state, candidate, limit, as_json)
+
+
+@app.command()
+def retry(delivery: DeliveryNumber, url: Url = DEFAULT_URL, token: Token = None) -> None:
+    """Attempt a dead or waiting delivery now, with what its candidate refused."""
+    from router.cli import remote
+
+    remote.retry(url, delivery, token)
+
+
+@app.command()
+def redirect(
+    delivery: DeliveryNumber,
+    ae_title: Annotated[str, typer.Argument(metavar="AET", help="Who gets it instead.")],
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Deliver to another candidate instead."""
+    from router.cli import remote
+
+    remote.redirect(url, delivery, ae_title, token)
+
+
+@app.command()
+def dismiss(
+    delivery: DeliveryNumber,
+    reason: Annotated[str, typer.Argument(help="Why it is not needed.")],
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Say that a delivery is not needed: its study settles without it."""
+    from router.cli import remote
+
+    remote.dismiss(url, delivery, reason, token)
+
+
+@app.command()
+def resend(
+    study: Annotated[str, typer.Argument(help="A Study Instance UID.")],
+    to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AET", help="Who gets it; else all that the study was given to."),
+    ] = None,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Send again what the spool still holds of a study."""
+    from router.cli import remote
+
+    remote.resend(url, study, to or (), token)
 
 
 @app.command()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import anyio
@@ -100,6 +100,64 @@ def _print_revision(revision: dict[str, Any]) -> None:
     )
 
 
+def deliveries(
+    url: str, state: str | None, candidate: str | None, limit: int, as_json: bool
+) -> None:
+    """Print the newest deliveries."""
+    wanted = {"limit": limit, "state": state, "candidate": candidate}
+    query = urlencode({key: value for key, value in wanted.items() if value is not None})
+    answer = fetch(url, f"/deliveries?{query}")
+    if as_json:
+        print_json(answer)
+    else:
+        _print_deliveries("deliveries", answer["deliveries"])
+
+
+def retry(url: str, delivery: int, token: str | None) -> None:
+    """Have a delivery attempted again."""
+    answer = change(url, f"/deliveries/{delivery}/retry", None, token)
+    _print_deliveries("attempted now", [answer["delivery"]])
+
+
+def redirect(url: str, delivery: int, ae_title: str, token: str | None) -> None:
+    """Have another candidate get what a delivery holds."""
+    answer = change(url, f"/deliveries/{delivery}/redirect", {"aet": ae_title}, token)
+    _print_deliveries("redirected", [answer["dismissed"], answer["delivery"]])
+
+
+def dismiss(url: str, delivery: int, reason: str, token: str | None) -> None:
+    """Say that a delivery is not needed."""
+    answer = change(url, f"/deliveries/{delivery}/dismiss", {"reason": reason}, token)
+    _print_deliveries("dismissed", [answer["delivery"]])
+
+
+def resend(url: str, study_instance_uid: str, to: Sequence[str], token: str | None) -> None:
+    """Have a study sent again."""
+    body = {"aet": list(to)} if to else {}
+    path = f"/studies/{quote(study_instance_uid, safe='')}/resend"
+    _print_deliveries("sent again", change(url, path, body, token)["deliveries"])
+
+
+def _print_deliveries(title: str, found: Sequence[dict[str, Any]]) -> None:
+    print_table(
+        title,
+        ("id", "study", "candidate", "state", "delivered", "refused", "attempts", "reason"),
+        [
+            (
+                delivery["id"],
+                delivery["study_instance_uid"],
+                delivery["ae_title"],
+                delivery["state"],
+                f"{delivery['delivered']}/{delivery['instances']}",
+                delivery["refused"],
+                delivery["attempts"],
+                delivery["reason"],
+            )
+            for delivery in found
+        ],
+    )
+
+
 def _print_instances(title: str, instances: Sequence[dict[str, Any]]) -> None:
     print_table(
         title,
@@ -118,14 +176,22 @@ def _print_instances(title: str, instances: Sequence[dict[str, Any]]) -> None:
 
 def fetch(url: str, path: str) -> dict[str, Any]:
     """The JSON object that the router answers. Raises ``RouterError`` with its explanation."""
-    return anyio.run(_fetch, url.rstrip("/") + path)
+    return anyio.run(_ask, "GET", url.rstrip("/") + path, None, None)
 
 
-async def _fetch(url: str) -> dict[str, Any]:
+def change(url: str, path: str, body: Mapping[str, Any] | None, token: str | None) -> Any:
+    """Ask for a change; the JSON object that the router answers. Raises as ``fetch`` does."""
+    return anyio.run(_ask, "POST", url.rstrip("/") + path, body, token)
+
+
+async def _ask(
+    method: str, url: str, body: Mapping[str, Any] | None, token: str | None
+) -> dict[str, Any]:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT) as session,
-            session.get(url) as response,
+            session.request(method, url, json=body, headers=headers) as response,
         ):
             answer = await response.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError) as error:

@@ -14,6 +14,7 @@ import pytest
 from router.admin.api import create_app
 from router.admin.routes import Api
 from router.admin.server import serve_http
+from router.delivery.interventions import Interventions
 from router.domain.candidate import Candidate
 from router.ledger.ledger import SqlLedger, open_ledger
 from router.registry.service import Registry
@@ -71,6 +72,15 @@ async def nobody_answers(candidate: Candidate) -> None:
     raise AssertionError(f"{candidate.ae_title} was probed")
 
 
+def nobody_follows(*_changes: object) -> None:
+    """Stand for the lanes, which these tests do not run."""
+
+
+def interventions(registry: Registry, ledger: SqlLedger) -> Interventions:
+    """What people decide about deliveries."""
+    return Interventions(ledger, ManualClock(), registry.candidate, nobody_follows, nobody_follows)
+
+
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[SqlLedger]:
     async with open_ledger(tmp_path / "ledger.db") as opened:
@@ -85,7 +95,9 @@ def serve(ledger: SqlLedger) -> Serve:
         assert settings is not None
         registry = Registry(settings, ledger, ledger.views, ManualClock(), nobody_answers)
         not_ready: list[str] = []
-        app = create_app(Api(registry, ledger.views, lambda: not_ready, token))
+        app = create_app(
+            Api(registry, ledger.views, interventions(registry, ledger), lambda: not_ready, token)
+        )
         async with (
             serve_http(app, "127.0.0.1", 0) as server,
             aiohttp.ClientSession(server.url, timeout=aiohttp.ClientTimeout(total=10)) as session,

@@ -15,7 +15,7 @@ from router.admin.routes import Api
 from router.admin.server import serve_http
 from router.domain.errors import ConfigurationError, LedgerFailed
 from router.ledger.ledger import SqlLedger
-from tests.admin.conftest import Client
+from tests.admin.conftest import Client, interventions
 
 
 async def test_the_loop_is_alive(client: Client) -> None:
@@ -46,7 +46,9 @@ async def test_the_description_lists_exactly_what_is_served(
     described = {
         (method.upper(), path) for path, methods in document["paths"].items() for method in methods
     }
-    application = create_app(Api(client.registry, ledger.views, list))
+    application = create_app(
+        Api(client.registry, ledger.views, interventions(client.registry, ledger), list)
+    )
     served = {
         (route.method, route.resource.canonical)
         for route in application.router.routes()

@@ -132,7 +132,7 @@ async def test_a_delivery_shows_its_attempts_and_what_was_refused(
 async def test_an_unknown_delivery_is_not_found(client: Client, number: str) -> None:
     answer = await client.get(f"/deliveries/{number}")
     assert answer.status == 404
-    assert answer.body["detail"] == f"there is no delivery {number}"
+    assert answer.body["detail"] == f"the ledger holds no delivery {number}"
 
 
 async def test_refusals_are_listed_with_status_and_reason(

@@ -17,12 +17,14 @@ from router.ledger.ledger import open_ledger
 from router.registry.request import RegistrationRequest
 from router.registry.service import Registry
 from router.settings.load import examine_text
+from tests.admin.conftest import interventions
 from tests.cli.command import Ran, dicom_router
 from tests.clock import ManualClock
 from tests.e2e.stack import free_port
 from tests.ledger.builders import decision, instance, refusal, route
 
 YAML = "candidates: {BACKUP: {host: backup-writer, port: 4242}}"
+TOKEN = "secret"
 COMPOSED = {"all": ["MODALITY|IN|CR,DX", {"not": "INSTITUTION_NAME|IS_NULL"}]}
 
 
@@ -44,7 +46,7 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         await route(ledger, keys[0], decision("BACKUP", unmatched=("XRAY",)))
         odd = instance(1, study="1.2.4", disposition=Disposition.QUARANTINED, reason="too deep")
         await ledger.record([odd])
-        app = create_app(Api(registry, ledger.views, list))
+        app = create_app(Api(registry, ledger.views, interventions(registry, ledger), list, TOKEN))
         async with serve_http(app, "127.0.0.1", 0) as server:
             yield server.url
 
@@ -116,6 +118,43 @@ async def test_a_study_that_nobody_knows_is_said_to_be_unknown(url: str) -> None
     assert ran.status == 2
     assert "9.9.9" in ran.err
     assert "/studies/9.9.9" in ran.err
+
+
+async def test_deliveries_are_listed_with_their_numbers(url: str) -> None:
+    ran = await dicom_router("deliveries", "--candidate", "BACKUP", "--url", url)
+
+    assert rows(ran) == [["1", "1.2.3", "BACKUP", "pending", "0/1", "0", "0", ""]]
+
+
+async def test_deliveries_of_another_state_are_left_out(url: str) -> None:
+    ran = await dicom_router("deliveries", "--state", "dead", "--json", "--url", url)
+
+    assert ran.json["deliveries"] == []
+
+
+async def test_a_delivery_is_redirected_then_dismissed_then_sent_again(url: str) -> None:
+    asked = ("--url", url, "--token", TOKEN)
+    redirected = await dicom_router("redirect", 1, "XRAY", *asked)
+    dismissed = await dicom_router("dismiss", 2, "nobody reads it", *asked)
+    resent = await dicom_router("resend", "1.2.3", "--to", "BACKUP", *asked)
+
+    assert [row[2:4] for row in rows(redirected)] == [["BACKUP", "dismissed"], ["XRAY", "pending"]]
+    assert [row[-1] for row in rows(dismissed)] == ["nobody reads it"]
+    assert [row[:4] for row in rows(resent)] == [["3", "1.2.3", "BACKUP", "pending"]]
+
+
+async def test_a_decision_that_cannot_be_carried_out_says_why(url: str) -> None:
+    ran = await dicom_router("retry", 1, "--url", url, "--token", TOKEN)
+
+    assert ran.status == 2
+    assert "cannot revive a delivery that is pending" in ran.err
+
+
+async def test_a_decision_needs_the_token(url: str) -> None:
+    ran = await dicom_router("retry", 1, "--url", url)
+
+    assert ran.status == 2
+    assert "token" in ran.err
 
 
 every_command = pytest.mark.parametrize(
