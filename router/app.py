@@ -37,6 +37,7 @@ from router.dicom.scanner import ScanLimits
 from router.domain.candidate import Candidate
 from router.domain.errors import UnknownCandidate
 from router.domain.filters import DiscardFilter
+from router.domain.repeats import OnConflict
 from router.domain.study import RevisionKey
 from router.ingress.associations import Ingress
 from router.ingress.inspector import Inspector
@@ -89,7 +90,9 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         spool = await stack.enter_async_context(
             open_spool(data / "spool", **wiring.spool_options(settings))
         )
-        ledger = await stack.enter_async_context(open_ledger(data / "ledger.db"))
+        ledger = await stack.enter_async_context(
+            open_ledger(data / "ledger.db", on_conflict=OnConflict(settings.router.on_conflict))
+        )
 
         # determine -> deliver -> settle -> reclaim
         dimse = DimseDestination(

@@ -141,7 +141,8 @@ class Ledger(Protocol):
     async def record(self, arrivals: Sequence[Instance | Refusal]) -> Sequence[RevisionKey | None]:
         """Write arrivals; for each, the open revision it joined (None for a refusal).
 
-        An accepted instance joins the open revision of its study, or opens the next one.
+        An accepted instance joins the open revision of its study, or opens the next one; one that
+        repeats what the spool holds joins none.
         Recording the same spool record twice changes nothing (recovery may repeat itself).
         """
         ...

@@ -17,6 +17,7 @@ from router.domain.views import (
     AttemptView,
     QuarantineEntry,
     RefusalEntry,
+    RepeatEntry,
     RevisionDetail,
     StudyDetail,
     StudySummary,
@@ -194,6 +195,8 @@ class QuarantinedInstance(Answer):
     """When."""
     reason: str
     """Why it is in quarantine."""
+    reclaimed_at: datetime | None
+    """When its bytes left the spool; null: they are there."""
 
     @classmethod
     def of(cls, entry: QuarantineEntry) -> QuarantinedInstance:
@@ -207,6 +210,46 @@ class QuarantinedInstance(Answer):
             address=instance.provenance.address,
             received_at=instance.provenance.received_at,
             reason=instance.reason,
+            reclaimed_at=entry.reclaimed_at,
+        )
+
+
+class RepeatedInstance(Answer):
+    """An instance that came again, and is not delivered: another of its name is."""
+
+    id: int
+    """Its number in the ledger."""
+    sop_instance_uid: str
+    """Its SOP Instance UID."""
+    calling_ae_title: str
+    """Who sent it."""
+    address: str
+    """From where."""
+    received_at: datetime
+    """When."""
+    disposition: Disposition
+    """A duplicate has the bytes of the other one; a superseded instance has different ones."""
+    checksum: str
+    """XXH3-64 of its data set."""
+    reason: str
+    """Which instance is kept instead."""
+    reclaimed_at: datetime | None
+    """When its bytes left the spool; null: they are there."""
+
+    @classmethod
+    def of(cls, entry: RepeatEntry) -> RepeatedInstance:
+        """The answer for an entry of the ledger."""
+        instance = entry.instance
+        return cls(
+            id=entry.id,
+            sop_instance_uid=instance.identity.sop_instance_uid,
+            calling_ae_title=instance.provenance.calling_ae_title,
+            address=instance.provenance.address,
+            received_at=instance.provenance.received_at,
+            disposition=instance.disposition,
+            checksum=instance.checksum,
+            reason=instance.reason,
+            reclaimed_at=entry.reclaimed_at,
         )
 
 
@@ -286,6 +329,8 @@ class Study(Answer):
     """Of their data sets."""
     quarantined: int
     """Instances in quarantine."""
+    repeated: int
+    """Instances that repeat others of their name and are not delivered."""
     refused: int
     """Instances that were discarded or refused."""
     deliveries: Mapping[DeliveryState, int]
@@ -294,6 +339,8 @@ class Study(Answer):
     """Oldest first, each with its decisions and deliveries."""
     quarantine: Sequence[QuarantinedInstance]
     """The newest instances in quarantine."""
+    repeats: Sequence[RepeatedInstance]
+    """The newest instances that repeat others."""
     refusals: Sequence[RefusedInstance]
     """The newest refusals."""
 
@@ -310,10 +357,12 @@ class Study(Answer):
             instances=summary.instances,
             bytes=summary.bytes,
             quarantined=summary.quarantined,
+            repeated=detail.repeated,
             refused=detail.refused,
             deliveries=summary.deliveries,
             revisions=detail.revisions,
             quarantine=[QuarantinedInstance.of(entry) for entry in detail.quarantine],
+            repeats=[RepeatedInstance.of(entry) for entry in detail.repeats],
             refusals=[RefusedInstance.of(entry) for entry in detail.refusals],
         )
 

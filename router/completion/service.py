@@ -18,7 +18,7 @@ from anyio.abc import TaskStatus
 from router.completion.agenda import Agenda
 from router.domain.completion import Arrivals, CompletionPolicy, due
 from router.domain.errors import RouterError, StateConflict
-from router.domain.instance import Instance
+from router.domain.instance import Disposition, Instance
 from router.domain.study import OpenRevision, RevisionKey
 from router.ports import Clock
 
@@ -134,13 +134,16 @@ class CompletionService:
             self._schedule(affected)
 
     def recorded(self, instance: Instance, key: RevisionKey | None) -> None:
-        """The ledger holds the instance; ``key`` names the revision that it joined."""
-        if key is None:  # in quarantine
-            return
-        study_uid = key.study_instance_uid
+        """The ledger holds the instance; ``key`` names the revision that it joined.
+
+        None if it joined none: it is in quarantine, or repeats an instance that the spool holds.
+        """
+        if instance.disposition is not Disposition.ACCEPTED:
+            return  # nobody waits for it
+        study_uid = instance.identity.study_instance_uid
         entry = self._entry(study_uid)
         entry.unrecorded = max(0, entry.unrecorded - 1)
-        if key.number > entry.closed:  # else it slipped in before the revision was closed
+        if key is not None and key.number > entry.closed:  # else it slipped in before the close
             entry.key = key
         self._settle(study_uid, entry)
 

@@ -24,6 +24,8 @@ class Disposition(StrEnum):
     QUARANTINED = "quarantined"  # kept, visible, delivered to nobody until a person decides
     DISCARDED = "discarded"  # a discard filter matched: policy, not fault; no bytes are kept
     REFUSED = "refused"  # answered with a failure; the sender still owns it
+    DUPLICATE = "duplicate"  # the same bytes as an instance that the spool holds: not kept twice
+    SUPERSEDED = "superseded"  # other bytes with the same SOP Instance UID are delivered instead
 
 
 @dataclass(frozen=True, slots=True)

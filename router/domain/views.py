@@ -87,6 +87,16 @@ class QuarantineEntry:
 
     id: int
     instance: Instance
+    reclaimed_at: datetime | None  # None: its bytes are in the spool
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatEntry:
+    """One instance that repeats another and is not delivered, with its ledger id."""
+
+    id: int
+    instance: Instance  # a duplicate, or one of two conflicting ones; its reason says of which
+    reclaimed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +111,15 @@ class RefusalEntry:
 class StudyDetail:
     """All that the ledger knows of one study.
 
-    ``quarantine`` and ``refusals`` hold the newest entries only; the counts are of all.
+    ``quarantine``, ``repeats`` and ``refusals`` hold the newest entries only; the counts are of
+    all.
     """
 
     summary: StudySummary
     revisions: tuple[RevisionDetail, ...]  # oldest first
     quarantine: tuple[QuarantineEntry, ...]
+    repeated: int
+    repeats: tuple[RepeatEntry, ...]
     refused: int
     refusals: tuple[RefusalEntry, ...]
 

@@ -20,7 +20,7 @@ from router.domain.commitment import (
 from router.domain.delivery import DeliveryState, ItemState
 from router.domain.instance import Disposition
 from router.domain.study import RevisionKey, RevisionState
-from router.ledger.recording import chunks
+from router.ledger.chunks import chunks
 from router.ledger.rows import SELECT_REVISION_KEYS, revision_key
 from router.ledger.schema import (
     commitment,
@@ -142,7 +142,10 @@ def holdings(connection: Connection, sop_instance_uids: Collection[str]) -> Mapp
 
 
 def _newest(connection: Connection, uids: Collection[str]) -> dict[str, Any]:
-    """Of instances that came more than once, the one that came last."""
+    """Of instances that came more than once, the last one that counts.
+
+    What only repeats another is delivered to nobody: the one that is kept answers for it.
+    """
     found: dict[str, Any] = {}
     for some in chunks(uids):
         rows = connection.execute(
@@ -153,7 +156,10 @@ def _newest(connection: Connection, uids: Collection[str]) -> dict[str, Any]:
                 instance.c.disposition,
                 instance.c.revision_id,
             )
-            .where(instance.c.sop_instance_uid.in_(some))
+            .where(
+                instance.c.sop_instance_uid.in_(some),
+                instance.c.disposition.in_((Disposition.ACCEPTED, Disposition.QUARANTINED)),
+            )
             .order_by(instance.c.id)
         )
         for row in rows:

@@ -19,7 +19,7 @@ from router.domain.delivery import (
 )
 from router.domain.errors import StateConflict
 from router.domain.study import RevisionKey, RevisionState
-from router.ledger.recording import chunks
+from router.ledger.chunks import chunks
 from router.ledger.rows import (
     SELECT_DELIVERIES,
     SELECT_ITEMS,

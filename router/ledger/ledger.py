@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
+import structlog
+
 from router.domain.candidate import Registration
 from router.domain.commitment import (
     CommitmentRequest,
@@ -19,6 +21,7 @@ from router.domain.commitment import (
 from router.domain.delivery import Delivery, DeliveryItem, DeliveryState, ItemResult
 from router.domain.determination import Decision
 from router.domain.instance import Instance, Refusal, SpoolRef
+from router.domain.repeats import OnConflict
 from router.domain.study import OpenRevision, RevisionKey
 from router.ledger import (
     commitments,
@@ -30,25 +33,32 @@ from router.ledger import (
     routing,
 )
 from router.ledger.database import Database
+from router.ledger.repeats import Conflict
 from router.ledger.views import SqlLedgerViews
 from router.ports import Intervention
 
 BUSY_TIMEOUT_S = 5.0
 
+log = structlog.get_logger(__name__)
+
 
 @asynccontextmanager
 async def open_ledger(
-    url_or_path: str | Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S
+    url_or_path: str | Path,
+    *,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+    on_conflict: OnConflict = OnConflict.KEEP_LAST,
 ) -> AsyncIterator[SqlLedger]:
     """Open a ledger, created or migrated to the newest schema first; close it on the way out.
 
-    A transaction waits ``busy_timeout_s`` for another process to let go of the file. Raises
-    ``LedgerFailed`` when the file is locked, damaged, out of reach or of a newer schema, and
-    ``ConfigurationError`` when the URL names another kind of database.
+    ``on_conflict`` says which of two instances of one name is delivered. A transaction waits
+    ``busy_timeout_s`` for another process to let go of the file. Raises ``LedgerFailed`` when the
+    file is locked, damaged, out of reach or of a newer schema, and ``ConfigurationError`` when the
+    URL names another kind of database.
     """
     database = await Database.open(url_or_path, busy_timeout_s)
     try:
-        yield SqlLedger(database)
+        yield SqlLedger(database, on_conflict)
     finally:
         await database.close()
 
@@ -60,8 +70,9 @@ class SqlLedger:
     not hold, raise ``StateConflict`` and change nothing.
     """
 
-    def __init__(self, database: Database):
+    def __init__(self, database: Database, on_conflict: OnConflict = OnConflict.KEEP_LAST):
         self._database = database
+        self._on_conflict = on_conflict
 
     @property
     def views(self) -> SqlLedgerViews:
@@ -72,11 +83,17 @@ class SqlLedger:
         """See ``ports.Ledger.record``.
 
         A quarantined instance is kept with its reason and belongs to its study, but to no
-        revision: its key is None. A record that is in the ledger already gets the key of the
-        revision that it joined then. A power cut may take back what was recorded last, together
-        with how far its segments were recorded: the spool still has it.
+        revision: its key is None. So is the key of a duplicate, and of an instance that another of
+        its name is preferred to (:mod:`router.domain.repeats`). A record that is in the ledger
+        already gets the key of the revision that it belongs to. A power cut may take back what was
+        recorded last, together with how far its segments were recorded: the spool still has it.
         """
-        return await self._database.write_behind(lambda c: recording.record(c, arrivals))
+        recorded = await self._database.write_behind(
+            lambda c: recording.record(c, arrivals, self._on_conflict)
+        )
+        for conflict in recorded.conflicts:
+            _warn(conflict)
+        return recorded.keys
 
     async def recorded_through(self) -> Mapping[str, int]:
         """See ``ports.Ledger.recorded_through``."""
@@ -243,3 +260,17 @@ class SqlLedger:
         await self._database.write(
             lambda c: commitments.end(c, transaction_id, state, at, results, reason)
         )
+
+
+def _warn(conflict: Conflict) -> None:
+    arrival = conflict.arrival
+    log.warning(
+        "another instance of the same SOP Instance UID has other bytes",
+        sop_instance_uid=arrival.identity.sop_instance_uid,
+        study_instance_uid=arrival.identity.study_instance_uid,
+        calling_ae_title=arrival.provenance.calling_ae_title,
+        checksum=arrival.checksum,
+        other_checksum=conflict.other_checksum,
+        disposition=arrival.disposition,
+        reason=arrival.reason,
+    )

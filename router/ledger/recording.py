@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 
 from router.domain.instance import Disposition, Instance, Refusal
+from router.domain.repeats import OnConflict
 from router.domain.study import OpenRevision, RevisionKey, RevisionState
+from router.ledger.chunks import chunks
 from router.ledger.dialect import upsert
+from router.ledger.repeats import Conflict, Place, Sorted, place_of, sort_out, take_out
 from router.ledger.rows import (
     SELECT_REVISION_KEYS,
     Values,
@@ -21,13 +23,6 @@ from router.ledger.rows import (
     revision_key,
 )
 from router.ledger.schema import instance, refusal, revision, segment, study
-
-T = TypeVar("T")
-Place = tuple[str, int]
-"""A record's segment and offset: what makes it the same record."""
-
-CHUNK = 500
-"""Values in one IN list at most."""
 
 PATIENT_ID = "PatientID"
 
@@ -51,24 +46,31 @@ class _Growth:
         self.quarantined += arrival.disposition is Disposition.QUARANTINED
 
 
-def chunks(values: Iterable[T]) -> Iterable[list[T]]:
-    """Split values into lists short enough for one IN list."""
-    rest = list(values)
-    return (rest[start : start + CHUNK] for start in range(0, len(rest), CHUNK))
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What recording a batch has led to."""
+
+    keys: Sequence[RevisionKey | None]
+    """For each arrival, the revision that it belongs to."""
+    conflicts: Sequence[Conflict]
 
 
 def record(
-    connection: Connection, arrivals: Sequence[Instance | Refusal]
-) -> Sequence[RevisionKey | None]:
+    connection: Connection, arrivals: Sequence[Instance | Refusal], on_conflict: OnConflict
+) -> Recorded:
     """See ``ports.Ledger.record``."""
     instances = [arrival for arrival in arrivals if isinstance(arrival, Instance)]
     refusals = [arrival for arrival in arrivals if isinstance(arrival, Refusal)]
-    keys = _record_instances(connection, instances) if instances else {}
+    keys, conflicts = _record_instances(connection, instances, on_conflict)
     if refusals:
         connection.execute(insert(refusal), [refusal_values(arrival) for arrival in refusals])
-    return [
-        keys.get(_place(arrival)) if isinstance(arrival, Instance) else None for arrival in arrivals
-    ]
+    return Recorded(
+        [
+            keys.get(place_of(arrival)) if isinstance(arrival, Instance) else None
+            for arrival in arrivals
+        ],
+        conflicts,
+    )
 
 
 def recorded_through(connection: Connection) -> dict[str, int]:
@@ -108,22 +110,35 @@ def open_revisions(connection: Connection) -> Sequence[OpenRevision]:
     ]
 
 
-def _place(arrival: Instance) -> Place:
-    return arrival.ref.segment, arrival.ref.offset
-
-
 def _record_instances(
-    connection: Connection, arrivals: Sequence[Instance]
-) -> dict[Place, RevisionKey | None]:
+    connection: Connection, arrivals: Sequence[Instance], on_conflict: OnConflict
+) -> tuple[dict[Place, RevisionKey | None], Sequence[Conflict]]:
+    if not arrivals:
+        return {}, ()
     segments = _segments(connection, arrivals)
     keys = _already_recorded(connection, segments, arrivals)
-    new = {_place(arrival): arrival for arrival in arrivals if _place(arrival) not in keys}
+    new = [arrival for arrival in arrivals if place_of(arrival) not in keys]
     if not new:
-        return keys
-    studies = _studies(connection, list(new.values()))
-    revisions = _revisions(connection, studies, list(new.values()))
+        return keys, ()
+    studies = _studies(connection, new)
+    found = sort_out(connection, studies, new, on_conflict)
+    take_out(connection, found.superseded)
+    _insert(connection, segments, studies, found, keys)
+    _advance(connection, segments, new)
+    return keys, found.conflicts
+
+
+def _insert(
+    connection: Connection,
+    segments: dict[str, _Segment],
+    studies: dict[str, int],
+    found: Sorted,
+    keys: dict[Place, RevisionKey | None],
+) -> None:
+    """Write the rows; ``keys`` learns the revision that each belongs to."""
+    revisions = _revisions(connection, studies, found.arrivals.values())
     rows: list[Values] = []
-    for place, arrival in new.items():
+    for place, arrival in found.arrivals.items():
         study_uid = arrival.identity.study_instance_uid
         accepted = arrival.disposition is Disposition.ACCEPTED
         keys[place] = key = revisions[study_uid] if accepted else None
@@ -133,8 +148,6 @@ def _record_instances(
             )
         )
     connection.execute(insert(instance), rows)
-    _advance(connection, segments, new.values())
-    return keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +305,7 @@ def _open_keys(connection: Connection, study_ids: Iterable[int]) -> dict[str, Re
         for row in connection.execute(
             SELECT_REVISION_KEYS.where(
                 revision.c.state == RevisionState.OPEN, revision.c.study_id.in_(some)
-            )
+            ).with_for_update(of=revision)
         )
     }
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 from router.domain.delivery import DeliveryState
 from router.domain.instance import SpoolRef
 from router.domain.study import RevisionState
-from router.ledger.recording import chunks
+from router.ledger.chunks import chunks
 from router.ledger.rows import spool_ref
 from router.ledger.schema import delivery, instance, revision, segment
 

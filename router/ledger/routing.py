@@ -12,7 +12,7 @@ from router.domain.determination import Choice, Decision
 from router.domain.errors import StateConflict
 from router.domain.instance import Instance
 from router.domain.study import RevisionKey, RevisionState
-from router.ledger.recording import chunks
+from router.ledger.chunks import chunks
 from router.ledger.rows import (
     SELECT_DELIVERIES,
     SELECT_INSTANCES,

@@ -131,13 +131,17 @@ segment = Table(
 
 IN_QUARANTINE = text("disposition = 'quarantined'")
 """Part of an index, which serves only queries that say it in the same words, without parameters."""
+REPEATED = text("disposition IN ('duplicate', 'superseded')")
+"""Likewise: instances that repeat one that the spool held, and that are not delivered."""
+HELD_FOR_NOBODY = text("revision_id IS NULL AND reclaimed_at IS NULL")
+"""Likewise: bytes in the spool that belong to no revision."""
 
 instance = Table(
     "instance",
     metadata,
     Column("id", _Id, primary_key=True),
     Column("study_id", _Id, ForeignKey("study.id"), nullable=False),
-    Column("revision_id", _Id, ForeignKey("revision.id")),  # NULL while quarantined
+    Column("revision_id", _Id, ForeignKey("revision.id")),  # NULL if it is not to be delivered
     Column("sop_class_uid", _Uid, nullable=False),
     Column("sop_instance_uid", _Uid, nullable=False),
     Column("series_instance_uid", _Uid, nullable=False),
@@ -167,6 +171,8 @@ instance = Table(
         "id",
         info={WHERE: IN_QUARANTINE},
     ),
+    Index("ix_instance_repeated", "study_id", "id", info={WHERE: REPEATED}),
+    Index("ix_instance_held_for_nobody", "id", info={WHERE: HELD_FOR_NOBODY}),
 )
 
 refusal = Table(

@@ -24,13 +24,14 @@ from router.domain.views import (
     Page,
     QuarantineEntry,
     RefusalEntry,
+    RepeatEntry,
     RevisionDetail,
     StudyDetail,
     StudySummary,
     UndeliveredItem,
 )
+from router.ledger.chunks import chunks
 from router.ledger.database import Database
-from router.ledger.recording import chunks
 from router.ledger.rows import (
     SELECT_DELIVERIES,
     SELECT_INSTANCES,
@@ -42,6 +43,7 @@ from router.ledger.rows import (
 )
 from router.ledger.schema import (
     IN_QUARANTINE,
+    REPEATED,
     attempt,
     decision,
     delivery,
@@ -158,7 +160,11 @@ def _refusal_entry(row: Row[Any]) -> RefusalEntry:
 
 
 def _quarantine_entry(row: Row[Any]) -> QuarantineEntry:
-    return QuarantineEntry(row.id, instance_of(row))
+    return QuarantineEntry(row.id, instance_of(row), row.reclaimed_at)
+
+
+def _repeat_entry(row: Row[Any]) -> RepeatEntry:
+    return RepeatEntry(row.id, instance_of(row), row.reclaimed_at)
 
 
 def _studies(
@@ -238,17 +244,25 @@ def _study(connection: Connection, study_instance_uid: str) -> StudyDetail:
     (summary,) = _summaries(connection, [row])
     refusals = select(refusal).where(refusal.c.study_instance_uid == study_instance_uid)
     quarantine = SELECT_INSTANCES.where(instance.c.study_id == row.id, IN_QUARANTINE)
+    repeats = SELECT_INSTANCES.where(instance.c.study_id == row.id, REPEATED)
     return StudyDetail(
         summary=summary,
         revisions=tuple(_revisions(connection, row.id)),
         quarantine=tuple(
             _page(connection, quarantine, instance, SHOWN, None, _quarantine_entry).items
         ),
-        refused=connection.execute(
-            select(func.count()).select_from(refusals.subquery())
-        ).scalar_one(),
+        repeated=_count(
+            connection, select(instance.c.id).where(instance.c.study_id == row.id, REPEATED)
+        ),
+        repeats=tuple(_page(connection, repeats, instance, SHOWN, None, _repeat_entry).items),
+        refused=_count(connection, refusals),
         refusals=tuple(_page(connection, refusals, refusal, SHOWN, None, _refusal_entry).items),
     )
+
+
+def _count(connection: Connection, query: Select[Any]) -> int:
+    count: int = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    return count
 
 
 def _revisions(connection: Connection, study_id: int) -> Sequence[RevisionDetail]:

@@ -58,6 +58,7 @@ def _longer_than_nothing(duration: timedelta) -> timedelta:
     return duration
 
 
+ConflictPolicy = Literal["keep-first", "keep-last", "keep-both"]
 Depth = Annotated[StrictInt, Field(ge=1, le=1000)]
 Factor = Annotated[StrictFloat, Field(ge=1, le=100)]
 Location = Annotated[Path, BeforeValidator(_resolve), WithJsonSchema({"type": "string"})]
@@ -119,6 +120,8 @@ class RouterSection(Section):
     """Answer to an instance that a discard filter matches: 0000, or 0124 (not authorised)."""
     on_malformed: Literal["quarantine", "refuse"] = "quarantine"
     """What happens to an instance that would harm its receivers: kept aside, or answered C000."""
+    on_conflict: ConflictPolicy = "keep-last"
+    """What is delivered where instances with the same SOP Instance UID have different bytes."""
     max_sequence_depth: Depth = 64
     """Nesting of sequences beyond which an instance counts as malformed."""
 

@@ -55,15 +55,16 @@ def instance(
     disposition: Disposition = Disposition.ACCEPTED,
     reason: str = "",
     facts: Facts | None = None,
+    checksum: str | None = None,
 ) -> Instance:
-    """Build the ``number``-th record of a segment."""
+    """Build the ``number``-th record of a segment, the ``number``-th instance of its study."""
     offset = number * RECORD_LENGTH
     return Instance(
         identity=identity(study, number),
         provenance=provenance(calling, at),
         facts={"Modality": ("CT",)} if facts is None else facts,
         ref=SpoolRef(segment, offset, RECORD_LENGTH, offset + 64, DATA_SET_LENGTH + 300, 300),
-        checksum=f"{number:016x}",
+        checksum=checksum or f"{number:016x}",
         disposition=disposition,
         reason=reason,
     )

@@ -79,13 +79,6 @@ async def test_a_repeated_record_gets_the_revision_it_joined_even_when_that_is_c
     assert await ledger.open_revisions() == []
 
 
-async def test_the_same_sop_instance_sent_again_is_another_instance(ledger: SqlLedger) -> None:
-    first, again = await ledger.record([instance(0), instance(0, segment="segment-2")])
-    assert first is not None
-    assert first == again
-    assert len(await ledger.instances(first.id)) == 2
-
-
 async def test_instances_come_back_as_they_were_in_order_of_arrival(ledger: SqlLedger) -> None:
     arrivals = [
         instance(

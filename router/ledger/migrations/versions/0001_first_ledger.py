@@ -120,15 +120,23 @@ def _create_instance() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_instance"),
         sa.UniqueConstraint("segment_id", "offset", name="uq_instance_segment_id_offset"),
     )
-    op.create_index(
-        "ix_instance_quarantined",
-        "instance",
-        ["study_id", "id"],
-        sqlite_where=sa.text("disposition = 'quarantined'"),
-        postgresql_where=sa.text("disposition = 'quarantined'"),
+    _index_some_instances("quarantined", ["study_id", "id"], "disposition = 'quarantined'")
+    _index_some_instances(
+        "repeated", ["study_id", "id"], "disposition IN ('duplicate', 'superseded')"
     )
+    _index_some_instances("held_for_nobody", ["id"], "revision_id IS NULL AND reclaimed_at IS NULL")
     op.create_index("ix_instance_revision_id", "instance", ["revision_id"])
     op.create_index("ix_instance_sop_instance_uid", "instance", ["sop_instance_uid"])
+
+
+def _index_some_instances(name: str, columns: list[str], condition: str) -> None:
+    op.create_index(
+        f"ix_instance_{name}",
+        "instance",
+        columns,
+        sqlite_where=sa.text(condition),
+        postgresql_where=sa.text(condition),
+    )
 
 
 def _create_refusal() -> None:
