@@ -35,6 +35,12 @@ peers: ## install the real peers that the tests talk to (Debian packages)
 lock: $(VENV)/.dev ## resolve the dependencies anew, with hashes
 	@sh scripts/lock.sh $(BIN)/uv
 
+bench: $(VENV)/.dev peers ## measure the router beside its peers (about 15 minutes)
+	@$(BIN)/python -m bench.ingress
+
+bench-smoke: $(VENV)/.dev peers ## the same, quickly
+	@$(BIN)/python -m bench.ingress --smoke
+
 clean: ## remove what the targets have made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build
 
@@ -46,4 +52,4 @@ $(VENV)/.dev: requirements/dev.txt requirements/build.txt pyproject.toml scripts
 	@sh scripts/venv.sh $(VENV) requirements/dev.txt requirements/build.txt
 	@touch $(VENV)/.runtime $@
 
-.PHONY: help demo test check format docs schema peers lock clean
+.PHONY: help demo test check format docs schema peers lock bench bench-smoke clean

@@ -57,9 +57,9 @@ def process(command: Sequence[str], log: Path, **options: Any) -> Iterator[subpr
             child.wait(10)
 
 
-def echoes(port: int) -> bool:
+def echoes(port: int, called: str = "ANY-SCP") -> bool:
     """Whether dcmtk's ``echoscu`` gets an answer there."""
-    command = ["/usr/bin/echoscu", "-to", "2", "127.0.0.1", str(port)]
+    command = ["/usr/bin/echoscu", "-to", "2", "-aec", called, "127.0.0.1", str(port)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
