@@ -99,7 +99,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             spool, settings.router.ae_title, wiring.requestor_timeouts(settings)
         )
         registry = Registry(settings, ledger, ledger.views, clock, dimse.probe)
-        retention = Retention(ledger, spool, clock, settings.retention.retain_for)
+        retention = Retention(ledger, spool, clock, wiring.retention_policy(settings))
 
         def settled(_revision: RevisionKey) -> None:
             retention.settled()

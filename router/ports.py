@@ -215,6 +215,19 @@ class Ledger(Protocol):
         """Instances of revisions settled before then whose bytes are still in the spool."""
         ...
 
+    async def held_for_nobody(
+        self, quarantined_before: datetime, limit: int
+    ) -> Sequence[tuple[int, SpoolRef]]:
+        """Instances that are not to be delivered and whose bytes are still in the spool.
+
+        Those that repeat others, and those in quarantine that were received before then.
+        """
+        ...
+
+    async def forget_refusals(self, before: datetime, limit: int) -> int:
+        """Remove the records of refusals before then, ``limit`` at most; how many there were."""
+        ...
+
     async def reclaimed(self, instance_ids: Sequence[int], at: datetime) -> None:
         """The bytes of these instances have left the spool."""
         ...

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TypedDict
 
 from router.commitment.service import CommitmentSettings
+from router.delivery.retention import RetentionPolicy
 from router.delivery.settings import DeliverySettings
 from router.dicom.negotiation import AcceptancePolicy
 from router.domain.attributes import BASE_ATTRIBUTES, Attribute
@@ -85,6 +86,12 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
             give_up_after_s=_seconds(retry.give_up_after),
         )
     )
+
+
+def retention_policy(settings: Settings) -> RetentionPolicy:
+    """How long bytes and records are kept."""
+    retention = settings.retention
+    return RetentionPolicy(retention.retain_for, retention.quarantine_for, retention.refusals_for)
 
 
 def requestor_timeouts(settings: Settings) -> RequestorTimeouts:

@@ -1,8 +1,9 @@
-"""Gives the bytes of settled revisions back, once they have been kept for as long as is wished."""
+"""Gives bytes of the spool back, once they have been kept for as long as is wished."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import anyio
@@ -19,23 +20,37 @@ GATHER_S = 1.0
 """Revisions that settle together are reclaimed together."""
 PAGE = 500
 
+Page = Sequence[tuple[int, SpoolRef]]
+
 log = structlog.get_logger(__name__)
 
 
-class Retention:
-    """Reclaims what is settled; the record of where it went stays."""
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How long what is kept."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock, retain_for: timedelta):
+    retain_for: timedelta = timedelta(minutes=10)  # bytes, since their revision settled
+    quarantine_for: timedelta = timedelta(days=30)  # bytes, since they arrived
+    refusals_for: timedelta = timedelta(days=90)  # records of refusals
+
+
+class Retention:
+    """Reclaims what is settled, what only repeats other instances, and old quarantine.
+
+    The records stay, but for those of old refusals, which anybody can cause without end.
+    """
+
+    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock, policy: RetentionPolicy):
         self._ledger = ledger
         self._spool = spool
         self._clock = clock
-        self._retain_for = retain_for
+        self._policy = policy
         self._look_at = clock.monotonic()
         self._told = anyio.Event()
 
     def settled(self) -> None:
         """A revision has settled: look as soon as its time to be retained is over."""
-        ripe = self._clock.monotonic() + self._retain_for.total_seconds() + GATHER_S
+        ripe = self._clock.monotonic() + self._policy.retain_for.total_seconds() + GATHER_S
         if ripe < self._look_at:
             self._look_at = ripe
             self._told.set()
@@ -52,19 +67,33 @@ class Retention:
 
     async def _look(self) -> None:
         try:
-            await self._reclaim_all()
+            await self._reclaim_all(self._settled)
+            await self._reclaim_all(self._held_for_nobody)
+            await self._forget_refusals()
         except RouterError as error:
-            log.error("settled studies could not be reclaimed; trying again", error=str(error))
+            log.error("bytes could not be reclaimed; trying again", error=str(error))
         except Exception:
             log.exception("reclaiming failed unexpectedly; trying again")
 
-    async def _reclaim_all(self) -> None:
-        settled_before = self._clock.now() - self._retain_for
+    async def _settled(self, limit: int) -> Page:
+        return await self._ledger.reclaimable(self._clock.now() - self._policy.retain_for, limit)
+
+    async def _held_for_nobody(self, limit: int) -> Page:
+        return await self._ledger.held_for_nobody(
+            self._clock.now() - self._policy.quarantine_for, limit
+        )
+
+    async def _forget_refusals(self) -> None:
+        before = self._clock.now() - self._policy.refusals_for
+        while await self._ledger.forget_refusals(before, PAGE) == PAGE:
+            pass
+
+    async def _reclaim_all(self, pages: Callable[[int], Awaitable[Page]]) -> None:
         stuck: set[int] = set()
         reclaimed = 0
         while True:
             limit = PAGE + len(stuck)  # what is stuck comes again, and must not hide the rest
-            page = await self._ledger.reclaimable(settled_before, limit)
+            page = await pages(limit)
             for segment in _by_segment(page, stuck).values():
                 if await self._reclaim(segment):
                     reclaimed += len(segment)
@@ -86,9 +115,7 @@ class Retention:
         return True
 
 
-def _by_segment(
-    page: Sequence[tuple[int, SpoolRef]], without: set[int]
-) -> Mapping[str, Mapping[int, SpoolRef]]:
+def _by_segment(page: Page, without: set[int]) -> Mapping[str, Mapping[int, SpoolRef]]:
     segments: dict[str, dict[int, SpoolRef]] = {}
     for instance_id, ref in page:
         if instance_id not in without:

@@ -178,6 +178,20 @@ class SqlLedger:
         """
         return await self._database.write(lambda c: retention.reclaimable(c, settled_before, limit))
 
+    async def held_for_nobody(
+        self, quarantined_before: datetime, limit: int
+    ) -> Sequence[tuple[int, SpoolRef]]:
+        """See ``ports.Ledger.held_for_nobody``."""
+        return await self._database.read(
+            lambda c: retention.held_for_nobody(c, quarantined_before, limit)
+        )
+
+    async def forget_refusals(self, before: datetime, limit: int) -> int:
+        """See ``ports.Ledger.forget_refusals``."""
+        return await self._database.write_behind(
+            lambda c: retention.forget_refusals(c, before, limit)
+        )
+
     async def reclaimed(self, instance_ids: Sequence[int], at: datetime) -> None:
         """See ``ports.Ledger.reclaimed``. A revision without bytes left becomes reclaimed."""
         await self._database.write_behind(lambda c: retention.reclaimed(c, instance_ids, at))

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from router.domain.delivery import DeliveryState
-from router.domain.instance import SpoolRef
+from router.domain.instance import Disposition, SpoolRef
 from router.domain.study import RevisionState
 from router.ledger.chunks import chunks
 from router.ledger.rows import spool_ref
-from router.ledger.schema import delivery, instance, revision, segment
+from router.ledger.schema import (
+    HELD_FOR_NOBODY,
+    delivery,
+    instance,
+    refusal,
+    revision,
+    segment,
+)
 
 GIVEN_UP = (
     "not delivered before its bytes were reclaimed: every required candidate had the study, "
@@ -46,6 +53,34 @@ def reclaimable(
     ).all()
     _give_up_waiting_deliveries(connection, {row.revision_id for row in rows})
     return [(row.id, spool_ref(row)) for row in rows]
+
+
+def held_for_nobody(
+    connection: Connection, quarantined_before: datetime, limit: int
+) -> Sequence[tuple[int, SpoolRef]]:
+    """See ``ports.Ledger.held_for_nobody``."""
+    rows = connection.execute(
+        select(instance, segment.c.name.label("segment"))
+        .join_from(instance, segment, instance.c.segment_id == segment.c.id)
+        .where(
+            HELD_FOR_NOBODY,
+            or_(
+                instance.c.disposition != Disposition.QUARANTINED,
+                instance.c.received_at < quarantined_before,
+            ),
+        )
+        .order_by(instance.c.id)
+        .limit(limit)
+    )
+    return [(row.id, spool_ref(row)) for row in rows]
+
+
+def forget_refusals(connection: Connection, before: datetime, limit: int) -> int:
+    """See ``ports.Ledger.forget_refusals``; looks at the oldest few, so it needs no index."""
+    oldest = select(refusal.c.id).order_by(refusal.c.id).limit(limit).scalar_subquery()
+    return connection.execute(
+        delete(refusal).where(refusal.c.id.in_(oldest), refusal.c.received_at < before)
+    ).rowcount
 
 
 def reclaimed(connection: Connection, instance_ids: Sequence[int], at: datetime) -> None:

@@ -182,10 +182,14 @@ class SpoolSection(Section):
 
 
 class RetentionSection(Section):
-    """How long settled studies stay in the spool."""
+    """How long bytes stay in the spool, and records of refusals in the ledger."""
 
     retain_for: Duration = timedelta(minutes=10)
-    """Since every required delivery is delivered; their record in the ledger stays."""
+    """For bytes, since every required delivery is delivered; their record stays."""
+    quarantine_for: Duration = timedelta(days=30)
+    """For bytes of instances in quarantine, since they arrived; their record stays."""
+    refusals_for: Duration = timedelta(days=90)
+    """For records of discarded and refused instances."""
 
 
 class CandidateSection(Section):
@@ -265,7 +269,7 @@ class Settings(Section):
     spool: SpoolSection = SpoolSection()
     """Where instances live between acknowledgement and settlement."""
     retention: RetentionSection = RetentionSection()
-    """How long settled studies stay in the spool."""
+    """How long bytes stay in the spool, and records of refusals in the ledger."""
     candidates: Mapping[AETitle, CandidateSection] = Field(default_factory=dict)
     """Candidates by AE title: static ones, and what outranks writers that register themselves."""
     commitment: CommitmentSection = CommitmentSection()

@@ -8,7 +8,7 @@ from router.domain.errors import StateConflict
 from router.domain.instance import Disposition
 from router.domain.study import RevisionState
 from router.ledger.ledger import SqlLedger
-from tests.ledger.builders import NOON, choice, decision, instance, later, route
+from tests.ledger.builders import NOON, choice, decision, instance, later, refusal, route
 
 
 async def settled(ledger: SqlLedger, wanted: Decision, count: int = 3) -> list[Delivery]:
@@ -106,3 +106,33 @@ async def test_an_attempt_under_way_holds_the_bytes(ledger: SqlLedger) -> None:
     assert await ledger.reclaimable(later(10_000), 10) == []
     await ledger.end_attempt(optional.id, DeliveryState.DELIVERED, later(1), None, "")
     assert len(await ledger.reclaimable(later(10_000), 10)) == 3
+
+
+async def test_bytes_that_repeat_others_are_held_for_nobody(ledger: SqlLedger) -> None:
+    duplicate = instance(0, segment="again", at=later(1))
+    new = instance(1, segment="again", checksum="b" * 16, at=later(1))
+    await ledger.record([instance(0), instance(1), duplicate, new])
+    found = await ledger.held_for_nobody(NOON, 10)
+    assert [ref for _, ref in found] == [instance(1).ref, duplicate.ref]
+    await ledger.reclaimed([number for number, _ in found], later(2))
+    assert await ledger.held_for_nobody(NOON, 10) == []
+    repeats = (await ledger.views.study("1.2.3")).repeats
+    assert {entry.reclaimed_at for entry in repeats} == {later(2)}
+
+
+async def test_bytes_in_quarantine_are_held_until_their_time_is_over(ledger: SqlLedger) -> None:
+    await ledger.record([instance(0, disposition=Disposition.QUARANTINED, reason="too deep")])
+    assert await ledger.held_for_nobody(NOON, 10) == []
+    ((number, ref),) = await ledger.held_for_nobody(later(1), 10)
+    assert ref == instance(0).ref
+    await ledger.reclaimed([number], later(2))
+    (entry,) = (await ledger.views.quarantine()).items
+    assert (entry.instance.reason, entry.reclaimed_at) == ("too deep", later(2))
+
+
+async def test_old_refusals_are_forgotten_a_few_at_a_time(ledger: SqlLedger) -> None:
+    await ledger.record([refusal(reason=str(number)) for number in range(5)])
+    assert await ledger.forget_refusals(NOON, 3) == 0
+    assert await ledger.forget_refusals(later(1), 3) == 3
+    assert await ledger.forget_refusals(later(1), 3) == 2
+    assert (await ledger.views.refusals()).items == []
