@@ -28,6 +28,7 @@ from router.commitment.service import CommitmentService
 from router.completion.determiner import Determiner
 from router.completion.held import CandidateFollower
 from router.completion.service import CompletionService
+from router.delivery.destinations.commitment import CommitmentRequestor
 from router.delivery.destinations.dimse import DimseDestination
 from router.delivery.dispatcher import Dispatcher
 from router.delivery.interventions import Interventions
@@ -95,9 +96,12 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         )
 
         # determine -> deliver -> settle -> reclaim
-        dimse = DimseDestination(
-            spool, settings.router.ae_title, wiring.requestor_timeouts(settings)
+        awaited = AwaitedReports()
+        timeouts, ae_title = wiring.requestor_timeouts(settings), settings.router.ae_title
+        commitments = CommitmentRequestor(
+            ae_title, timeouts, awaited, wiring.report_within_s(settings)
         )
+        dimse = DimseDestination(spool, ae_title, timeouts, commitments)
         registry = Registry(settings, ledger, ledger.views, clock, dimse.probe)
         retention = Retention(ledger, spool, clock, wiring.retention_policy(settings))
 
@@ -125,7 +129,6 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         recorder = Recorder(ledger, clock, completion.recorded, gather_s=GATHER_S)
 
         # a modality asks: is it safe?
-        awaited = AwaitedReports()
         commitment = CommitmentService(
             ledger,
             clock,

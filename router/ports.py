@@ -14,6 +14,7 @@ from typing import Protocol
 
 from router.domain.candidate import Candidate, Registration
 from router.domain.commitment import (
+    CommitmentReport,
     CommitmentRequest,
     Holding,
     Reference,
@@ -190,8 +191,21 @@ class Ledger(Protocol):
         """
         ...
 
-    async def begin_attempt(self, delivery_id: int, at: datetime) -> None:
-        """Count an attempt before anything is sent; the delivery becomes active."""
+    async def begin_attempt(
+        self, delivery_id: int, at: datetime, state: DeliveryState = DeliveryState.ACTIVE
+    ) -> None:
+        """Count an attempt before anything is sent; the delivery becomes active, or committing."""
+        ...
+
+    async def stored_items(self, delivery_id: int) -> Sequence[tuple[int, Reference]]:
+        """The instances of a delivery that its candidate has stored, with their ledger ids."""
+        ...
+
+    async def record_uncommitted(self, delivery_id: int, results: Sequence[ItemResult]) -> Delivery:
+        """Keep that a candidate has lost what it had stored; the delivery with its new counts.
+
+        These instances are pending again, or refused.
+        """
         ...
 
     async def record_results(self, delivery_id: int, results: Sequence[ItemResult]) -> Delivery:
@@ -267,6 +281,15 @@ class Destination(Protocol):
         self, candidate: Candidate, items: Sequence[DeliveryItem]
     ) -> AbstractAsyncContextManager[DestinationSession]:
         """Open a session fit for these items; raises ``AssociationRejected`` or ``…Lost``."""
+        ...
+
+    async def commit(
+        self, candidate: Candidate, references: Sequence[Reference]
+    ) -> CommitmentReport:
+        """Ask the candidate whether what it stored is safe, and wait for its report.
+
+        Raises as ``open`` does, and ``PeerTimeout`` when no report comes.
+        """
         ...
 
     async def probe(self, candidate: Candidate) -> None:

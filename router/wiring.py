@@ -104,6 +104,11 @@ def requestor_timeouts(settings: Settings) -> RequestorTimeouts:
     )
 
 
+def report_within_s(settings: Settings) -> float:
+    """How long the report of a candidate on storage commitment is waited for."""
+    return _seconds(settings.delivery.timeouts.commitment)
+
+
 def commitment_settings(settings: Settings) -> CommitmentSettings:
     """When to answer modalities that ask for storage commitment."""
     commitment, retry = settings.commitment, settings.delivery.retry

@@ -113,6 +113,8 @@ class CandidateAnswer(Answer):
     """Whether a study is settled only when it has it."""
     associations: int
     """Parallel associations at most."""
+    commitment: bool
+    """Whether it is asked for storage commitment of each study."""
     origin: Origin
     """Whether it stands in the routing YAML or registered itself."""
     state: CandidateState
@@ -140,6 +142,7 @@ class CandidateAnswer(Answer):
             priority=candidate.priority,
             required=candidate.required,
             associations=candidate.associations,
+            commitment=candidate.commitment,
             origin=candidate.origin,
             state=candidate.state,
             registered_at=candidate.registered_at,

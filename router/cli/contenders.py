@@ -55,6 +55,7 @@ def _candidate(answer: CandidateAnswer) -> Candidate:
         priority=answer.priority,
         required=answer.required,
         associations=answer.associations,
+        commitment=answer.commitment,
         origin=answer.origin,
         state=answer.state,
         registered_at=answer.registered_at,

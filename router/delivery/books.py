@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
@@ -12,7 +12,8 @@ import structlog
 
 from router.delivery.queue import NEVER, CandidateQueue, QueuedDelivery
 from router.delivery.settings import DeliverySettings
-from router.domain.delivery import Delivery, DeliveryState
+from router.domain.commitment import Reference
+from router.domain.delivery import Delivery, DeliveryState, ItemResult
 from router.domain.errors import RouterError, StateConflict
 from router.domain.study import RevisionKey
 from router.ports import Clock, Ledger
@@ -107,30 +108,59 @@ class Books:
 
     async def end(
         self, queued: QueuedDelivery, state: DeliveryState, reason: str, due: float
-    ) -> None:
-        """Write down how an attempt ended; ``due`` (monotonic) is when the next one may begin."""
-        now = self._clock.now()
-        next_attempt_at = None
-        if not state.is_terminal and due < NEVER:
-            next_attempt_at = now + timedelta(seconds=due - self._clock.monotonic())
-        delivery_id = queued.delivery.id
+    ) -> Delivery | None:
+        """Write down how an attempt ended; ``due`` (monotonic) is when the next one may begin.
+
+        One that has to be committed leaves the queue. None: somebody else has ended it.
+        """
         try:
-            settled = await self._insist(
-                lambda: self._ledger.end_attempt(delivery_id, state, now, next_attempt_at, reason)
-            )
+            delivery = await self._write_end(queued.delivery, state, reason, due)
         except StateConflict as conflict:
             self._forget(queued, conflict)
-            return
-        delivery = replace(
-            queued.delivery, state=state, next_attempt_at=next_attempt_at, reason=reason
-        )
-        _report(delivery)
-        if state.is_terminal:
+            return None
+        if state.is_terminal or state is DeliveryState.COMMITTING:
             self._queue.remove(queued)
         else:
             self._queue.postpone(queued, delivery, due)
+        return delivery
+
+    async def _write_end(
+        self, delivery: Delivery, state: DeliveryState, reason: str, due: float
+    ) -> Delivery:
+        now = self._clock.now()
+        next_attempt_at = None
+        if not state.is_terminal and due < NEVER:
+            next_attempt_at = now + timedelta(seconds=max(0.0, due - self._clock.monotonic()))
+        settled = await self._insist(
+            lambda: self._ledger.end_attempt(delivery.id, state, now, next_attempt_at, reason)
+        )
+        delivery = replace(delivery, state=state, next_attempt_at=next_attempt_at, reason=reason)
+        _report(delivery)
         if settled is not None:
             self._on_settled(settled)
+        return delivery
+
+    # -- storage commitment ------------------------------------------------------------------------
+
+    async def begin_asking(self, delivery: Delivery) -> Delivery:
+        """Count the attempt to have a delivery committed. Raises ``StateConflict``, as all here."""
+        now, state = self._clock.now(), DeliveryState.COMMITTING
+        await self._insist(lambda: self._ledger.begin_attempt(delivery.id, now, state))
+        return replace(delivery, state=state, attempts=delivery.attempts + 1, next_attempt_at=None)
+
+    async def stored(self, delivery: Delivery) -> Sequence[tuple[int, Reference]]:
+        """What the candidate has stored."""
+        return await self._insist(lambda: self._ledger.stored_items(delivery.id))
+
+    async def lost(self, delivery: Delivery, results: Sequence[ItemResult]) -> Delivery:
+        """Write down what the candidate has lost."""
+        return await self._insist(lambda: self._ledger.record_uncommitted(delivery.id, results))
+
+    async def end_asking(
+        self, delivery: Delivery, state: DeliveryState, reason: str, due: float
+    ) -> Delivery:
+        """Write down what the candidate said, and when it is tried again if it has to be."""
+        return await self._write_end(delivery, state, reason, due)
 
     async def _begin(self, queued: QueuedDelivery) -> None:
         now = self._clock.now()
@@ -179,5 +209,7 @@ def _report(delivery: Delivery) -> None:
         log.info("study delivered", instances=delivery.instances, **known)
     elif delivery.state is DeliveryState.DEAD:
         log.error("delivery is dead; a person has to decide", reason=delivery.reason, **known)
+    elif delivery.state is DeliveryState.COMMITTING and not delivery.reason:
+        log.info("study stored; the candidate is asked to commit itself to it", **known)
     else:
         log.warning("delivery will be tried again", reason=delivery.reason, **known)

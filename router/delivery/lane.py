@@ -14,6 +14,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from router.delivery.books import Books
+from router.delivery.committer import Committer
 from router.delivery.health import Health
 from router.delivery.queue import NEVER, CandidateQueue, QueuedDelivery, Sending
 from router.delivery.sender import Sender, Way
@@ -38,6 +39,7 @@ class LaneStatistics:
     waiting: int  # deliveries that wait for their turn or for their next attempt
     active: int  # deliveries whose attempt is under way
     in_flight: int  # instances being sent
+    committing: int  # deliveries that the candidate has stored, and not committed itself to yet
     associations: int  # open at present
     stored: int  # instances, since the router started
     stored_bytes: int
@@ -66,12 +68,22 @@ class Lane:
         self._settings = settings
         self._queue = CandidateQueue(settings.drops_allowed)
         self._books = Books(ledger, self._queue, clock, settings, on_settled)
+        self._committer = Committer(
+            self._books,
+            candidate,
+            destinations,
+            clock,
+            settings,
+            self._queue.add,
+            self._change,
+        )
         self._health = Health(settings.retry, settings.setbacks_allowed)
         self._changed = anyio.Event()
         self._taking = anyio.Lock()
         self._scopes: set[anyio.CancelScope] = set()
         self._associations = 0
         self._left_alone_until = NEVER  # as far as that keeps something from being sent
+        self._commits = False  # the candidate, as far as is known
         self._is_suspended = False  # deliveries wait for the candidate to return
         self._is_woken = False
         self._is_draining = False
@@ -83,8 +95,10 @@ class Lane:
     def has_work(self) -> bool:
         """Whether the lane has to run: something is to be sent now or at a known time."""
         if self._is_draining:
-            return bool(self._scopes or self._queue.unrecorded)
+            return bool(self._scopes or self._queue.unrecorded or self._committer.is_asking)
         if self._queue.is_scheduled or self._queue.begun or self._scopes:
+            return True
+        if self._committer.is_asking or self._asks_at < NEVER:
             return True
         return len(self._queue) > 0 and (self._is_woken or self._has_returned)
 
@@ -94,7 +108,10 @@ class Lane:
         if delivery.next_attempt_at is not None:
             wait = (delivery.next_attempt_at - self._clock.now()).total_seconds()
             due += min(max(wait, 0.0), self._settings.retry.cap_s)  # wall clocks may be moved
-        self._queue.add(delivery, due)
+        if delivery.state is DeliveryState.COMMITTING:
+            self._committer.add(delivery, due)
+        else:
+            self._queue.add(delivery, due)
         self._change()
 
     def renew(self, delivery: Delivery) -> None:
@@ -106,17 +123,20 @@ class Lane:
     def withdraw(self, delivery: Delivery) -> None:
         """A person has ended this delivery."""
         self._queue.withdraw(delivery.id)
+        self._committer.forget(delivery.id)
         self._change()
 
     def wake(self) -> None:
         """The candidate says that it is there: attempt everything now."""
         self._health.woken()
+        self._committer.wake()
         self._is_woken = True
         self._change()
 
     def drain(self) -> None:
-        """Begin no further instance."""
+        """Begin no further instance; reports are not waited for, but asked for again later."""
         self._is_draining = True
+        self._committer.abandon()
         self._change()
 
     def abandon(self) -> None:
@@ -138,6 +158,7 @@ class Lane:
             waiting=len(self._queue) - active,
             active=active,
             in_flight=self._queue.in_flight,
+            committing=len(self._committer),
             associations=self._associations,
             stored=self._queue.stored,
             stored_bytes=self._queue.stored_bytes,
@@ -155,6 +176,8 @@ class Lane:
                 await self._keep_books()
                 self._release()
                 await self._start_senders(tasks)
+                if self._asks_at <= self._clock.monotonic():
+                    self._committer.start(tasks)
                 if not self.has_work:
                     return
                 await wait_until(self._changed, self._next_look, self._clock)
@@ -167,7 +190,7 @@ class Lane:
                 await self._end_attempt(queued)
 
     async def _end_attempt(self, queued: QueuedDelivery) -> None:
-        delivery, is_registered = queued.delivery, self._candidate() is not None
+        delivery, is_registered = queued.delivery, self._look_up() is not None
         age_s = (self._clock.now() - delivery.tried_since).total_seconds()
         state, reason = judge(
             delivery,
@@ -182,7 +205,11 @@ class Lane:
                 due = self._next_attempt(delivery)
             else:
                 self._is_suspended = True
-        await self._books.end(queued, state, reason, due)
+        elif state is DeliveryState.DELIVERED and self._commits:
+            state, due = DeliveryState.COMMITTING, self._clock.monotonic()
+        ended = await self._books.end(queued, state, reason, due)
+        if ended is not None and state is DeliveryState.COMMITTING:
+            self._committer.add(ended, due)
 
     def _next_attempt(self, delivery: Delivery) -> float:
         """When a delivery is tried again: with all others, if the candidate is left alone."""
@@ -203,11 +230,25 @@ class Lane:
     def _has_returned(self) -> bool:
         return self._is_suspended and self._candidate() is not None
 
+    @property
+    def _asks_at(self) -> float:
+        """When the next request for storage commitment may begin; ``NEVER``: none is to be."""
+        if self._is_draining or not len(self._committer) or self._candidate() is None:
+            return NEVER
+        return max(self._committer.next_due, self._health.left_alone_until)
+
+    def _look_up(self) -> Candidate | None:
+        """The candidate; whether it commits itself is remembered for when it is gone."""
+        candidate = self._candidate()
+        if candidate is not None:
+            self._commits = candidate.commitment
+        return candidate
+
     async def _start_senders(self, tasks: TaskGroup) -> None:
         self._left_alone_until = NEVER
         if self._is_draining or not self._queue.has_next:
             return
-        candidate = self._candidate()
+        candidate = self._look_up()
         if candidate is None:
             await self._suspend()
         elif self._health.is_left_alone(self._clock.monotonic()):
@@ -245,7 +286,9 @@ class Lane:
     @property
     def _next_look(self) -> float:
         """When the supervising task has to look again, even if nothing happens until then."""
-        return min(self._queue.next_due, self._books.write_at, self._left_alone_until)
+        return min(
+            self._queue.next_due, self._books.write_at, self._left_alone_until, self._asks_at
+        )
 
     def _change(self) -> None:
         self._changed.set()

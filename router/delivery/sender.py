@@ -95,7 +95,7 @@ class Sender:
                 log.exception("an association failed unexpectedly", ae_title=self._ae_title)
             if not is_open:
                 self._give_back()
-                self._lane.not_opened(_told(error))
+                self._lane.not_opened(told(error))
             elif not isinstance(error, EXPECTED):
                 raise
         finally:
@@ -123,7 +123,7 @@ class Sender:
             outcome = await session.send(sending.item)
         except EXPECTED as error:
             self._held = None
-            self._lane.dropped(sending, _told(error), silent=isinstance(error, PeerTimeout))
+            self._lane.dropped(sending, told(error), silent=isinstance(error, PeerTimeout))
             return False
         except Exception as error:
             log.exception(
@@ -132,7 +132,7 @@ class Sender:
                 sop_instance_uid=sending.item.sop_instance_uid,
             )
             self._held = None
-            self._lane.faulted(sending, _told(error))
+            self._lane.faulted(sending, told(error))
             return False
         self._held = None
         self._lane.answered(sending, outcome)
@@ -144,6 +144,7 @@ class Sender:
             self._held = None
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """What a person reads of an error."""
     name = type(error).__name__
     return str(error) or name if isinstance(error, EXPECTED) else f"{name}: {error}"

@@ -59,6 +59,7 @@ class Candidate:
     priority: Priority = Priority.NORMAL
     required: bool = True
     associations: int = 2  # parallel associations at most
+    commitment: bool = False  # it is asked to commit itself to what it has stored
     origin: Origin = Origin.CONFIGURED
     state: CandidateState = CandidateState.LIVE
     registered_at: datetime | None = None

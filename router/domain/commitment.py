@@ -33,6 +33,13 @@ class FailureReason(IntEnum):
     RESOURCE_LIMITATION = 0x0213
 
 
+def describe_failure(reason: int) -> str:
+    """A failure reason in words, with its number."""
+    known = {member.value: member.name for member in FailureReason}
+    words = known.get(reason, "unknown reason").replace("_", " ").lower()
+    return f"not committed: {words} ({reason:04X})"
+
+
 class TransactionState(StrEnum):
     """The life of a request for storage commitment."""
 
@@ -140,3 +147,17 @@ class Transaction:
     attempts: int  # to report
     next_attempt_at: datetime | None
     reason: str
+
+
+def uncommitted(report: CommitmentReport, asked: Iterable[Reference]) -> dict[str, int]:
+    """The failure reason of each SOP Instance UID that was asked about and is not committed.
+
+    What the report leaves out is not committed either, nor what it lists on both sides.
+    """
+    failed = {reference.sop_instance_uid: reason for reference, reason in report.failed}
+    committed = {reference.sop_instance_uid for reference in report.committed}
+    return {
+        uid: failed.get(uid, int(FailureReason.PROCESSING_FAILURE))
+        for uid in (reference.sop_instance_uid for reference in asked)
+        if uid in failed or uid not in committed
+    }

@@ -17,6 +17,7 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     ACTIVE = "active"
     RETRYING = "retrying"
+    COMMITTING = "committing"  # everything is sent; the candidate is asked whether it is safe
     DELIVERED = "delivered"
     DEAD = "dead"
     DISMISSED = "dismissed"  # a person decided that the candidate does not need it
@@ -33,7 +34,8 @@ class DeliveryEvent(StrEnum):
     BEGIN = "begin"  # an attempt
     INTERRUPT = "interrupt"  # the router stopped during an attempt
     POSTPONE = "postpone"  # to a later attempt: after a temporary failure, or nobody is there
-    DELIVER = "deliver"  # every instance is stored at the candidate
+    ASK = "ask"  # every instance is stored; now the candidate has to commit itself to them
+    DELIVER = "deliver"  # every instance is stored at the candidate, and committed if it has to be
     GIVE_UP = "give up"  # nothing more can be sent, or should be
     REVIVE = "revive"  # a person asks for another attempt, at once
     DISMISS = "dismiss"  # a person decides that it is not to be made
@@ -47,6 +49,13 @@ DELIVERY_TRANSITIONS = {
     (DeliveryState.ACTIVE, DeliveryEvent.POSTPONE): DeliveryState.RETRYING,
     (DeliveryState.ACTIVE, DeliveryEvent.DELIVER): DeliveryState.DELIVERED,
     (DeliveryState.ACTIVE, DeliveryEvent.GIVE_UP): DeliveryState.DEAD,
+    (DeliveryState.ACTIVE, DeliveryEvent.ASK): DeliveryState.COMMITTING,
+    (DeliveryState.COMMITTING, DeliveryEvent.ASK): DeliveryState.COMMITTING,
+    (DeliveryState.COMMITTING, DeliveryEvent.INTERRUPT): DeliveryState.COMMITTING,
+    (DeliveryState.COMMITTING, DeliveryEvent.POSTPONE): DeliveryState.RETRYING,
+    (DeliveryState.COMMITTING, DeliveryEvent.DELIVER): DeliveryState.DELIVERED,
+    (DeliveryState.COMMITTING, DeliveryEvent.GIVE_UP): DeliveryState.DEAD,
+    (DeliveryState.COMMITTING, DeliveryEvent.DISMISS): DeliveryState.DISMISSED,
     (DeliveryState.RETRYING, DeliveryEvent.BEGIN): DeliveryState.ACTIVE,
     (DeliveryState.RETRYING, DeliveryEvent.POSTPONE): DeliveryState.RETRYING,
     (DeliveryState.RETRYING, DeliveryEvent.GIVE_UP): DeliveryState.DEAD,

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from router.domain.commitment import Reference
 from router.domain.delivery import (
     Delivery,
     DeliveryItem,
@@ -43,7 +44,9 @@ _STATE_AFTER = {
 
 def unfinished_deliveries(connection: Connection) -> Sequence[Delivery]:
     """See ``ports.Ledger.unfinished_deliveries``."""
-    active = select(delivery.c.id).where(delivery.c.state == DeliveryState.ACTIVE)
+    active = select(delivery.c.id).where(
+        delivery.c.state.in_((DeliveryState.ACTIVE, DeliveryState.COMMITTING))
+    )
     connection.execute(
         update(attempt)
         .where(attempt.c.delivery_id.in_(active), attempt.c.outcome.is_(None))
@@ -76,13 +79,15 @@ def pending_items(
     return [item_of(row) for row in rows]
 
 
-def begin_attempt(connection: Connection, delivery_id: int, at: datetime) -> None:
+def begin_attempt(
+    connection: Connection, delivery_id: int, at: datetime, state: DeliveryState
+) -> None:
     """See ``ports.Ledger.begin_attempt``."""
     current = _load_unfinished(connection, delivery_id)
     connection.execute(
         update(delivery)
         .where(delivery.c.id == delivery_id)
-        .values(state=DeliveryState.ACTIVE, attempts=current.attempts + 1, next_attempt_at=None)
+        .values(state=state, attempts=current.attempts + 1, next_attempt_at=None)
     )
     connection.execute(
         insert(attempt).values(
@@ -95,12 +100,40 @@ def record_results(
     connection: Connection, delivery_id: int, results: Sequence[ItemResult]
 ) -> Delivery:
     """See ``ports.Ledger.record_results``."""
+    return _record(connection, delivery_id, results, overrules=False)
+
+
+def record_uncommitted(
+    connection: Connection, delivery_id: int, results: Sequence[ItemResult]
+) -> Delivery:
+    """See ``ports.Ledger.record_uncommitted``."""
+    _load_unfinished(connection, delivery_id)
+    return _record(connection, delivery_id, results, overrules=True)
+
+
+def stored_items(connection: Connection, delivery_id: int) -> Sequence[tuple[int, Reference]]:
+    """See ``ports.Ledger.stored_items``."""
+    rows = connection.execute(
+        select(instance.c.id, instance.c.sop_class_uid, instance.c.sop_instance_uid)
+        .join_from(delivery_item, instance, delivery_item.c.instance_id == instance.c.id)
+        .where(
+            delivery_item.c.delivery_id == delivery_id,
+            delivery_item.c.state == ItemState.DELIVERED,
+        )
+        .order_by(instance.c.id)
+    )
+    return [(row.id, Reference(row.sop_class_uid, row.sop_instance_uid)) for row in rows]
+
+
+def _record(
+    connection: Connection, delivery_id: int, results: Sequence[ItemResult], *, overrules: bool
+) -> Delivery:
     current = load_delivery(connection, delivery_id)
     if not results:
         return current
     items = _load_items(connection, current, {result.instance_id for result in results})
     for result in results:
-        items[result.instance_id].take(result)
+        items[result.instance_id].take(result, overrules=overrules)
     changed = [item for item in items.values() if item.last is not None]
     _store_items(connection, delivery_id, changed)
     connection.execute(
@@ -154,11 +187,14 @@ class _Item:
     bytes: int
     last: ItemResult | None = None
 
-    def take(self, result: ItemResult) -> None:
-        """Follow the answer; but what is stored stays stored, whatever a late answer says."""
-        if self.state is not ItemState.DELIVERED:
+    def take(self, result: ItemResult, *, overrules: bool) -> None:
+        """Follow the answer; but what is stored stays stored, whatever a late answer says.
+
+        Only who stored it can say that it has it no more: that ``overrules``, and is no attempt.
+        """
+        if overrules or self.state is not ItemState.DELIVERED:
             self.state = _STATE_AFTER[result.outcome.kind]
-            self.attempts += 1
+            self.attempts += not overrules
             self.last = result
 
 

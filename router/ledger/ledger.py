@@ -136,9 +136,21 @@ class SqlLedger:
             lambda c: deliveries.pending_items(c, delivery_id, limit, after)
         )
 
-    async def begin_attempt(self, delivery_id: int, at: datetime) -> None:
+    async def begin_attempt(
+        self, delivery_id: int, at: datetime, state: DeliveryState = DeliveryState.ACTIVE
+    ) -> None:
         """See ``ports.Ledger.begin_attempt``."""
-        await self._database.write(lambda c: deliveries.begin_attempt(c, delivery_id, at))
+        await self._database.write(lambda c: deliveries.begin_attempt(c, delivery_id, at, state))
+
+    async def stored_items(self, delivery_id: int) -> Sequence[tuple[int, Reference]]:
+        """See ``ports.Ledger.stored_items``."""
+        return await self._database.read(lambda c: deliveries.stored_items(c, delivery_id))
+
+    async def record_uncommitted(self, delivery_id: int, results: Sequence[ItemResult]) -> Delivery:
+        """See ``ports.Ledger.record_uncommitted``."""
+        return await self._database.write(
+            lambda c: deliveries.record_uncommitted(c, delivery_id, results)
+        )
 
     async def record_results(self, delivery_id: int, results: Sequence[ItemResult]) -> Delivery:
         """See ``ports.Ledger.record_results``.

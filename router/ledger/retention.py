@@ -25,6 +25,7 @@ GIVEN_UP = (
     "not delivered before its bytes were reclaimed: every required candidate had the study, "
     "and this candidate is not required"
 )
+_UNDER_WAY = (DeliveryState.ACTIVE, DeliveryState.COMMITTING)
 _WAITING = (DeliveryState.PENDING, DeliveryState.RETRYING)
 
 
@@ -35,7 +36,7 @@ def reclaimable(
     active = (
         select(delivery.c.id)
         .where(delivery.c.revision_id == revision.c.id)
-        .where(delivery.c.state == DeliveryState.ACTIVE)
+        .where(delivery.c.state.in_(_UNDER_WAY))
         .exists()
     )
     rows = connection.execute(

@@ -43,6 +43,7 @@ def static_candidate(ae_title: str, yaml: CandidateSection, associations: int) -
         priority=_first(Priority.NORMAL, yaml.priority),
         required=_first(True, yaml.required),  # noqa: FBT003 - the default of a key
         associations=_first(associations, yaml.associations),
+        commitment=_first(False, yaml.commitment),  # noqa: FBT003 - as above
         origin=Origin.CONFIGURED,
     )
 
@@ -73,6 +74,7 @@ def registered_candidate(
         priority=_first(Priority.NORMAL, yaml.priority, said.priority),
         required=_first(True, yaml.required, said.required),  # noqa: FBT003 - as above
         associations=_first(associations, yaml.associations, said.associations),
+        commitment=_first(False, yaml.commitment, said.commitment),  # noqa: FBT003 - as above
         origin=Origin.REGISTERED,
         state=standing.state,
         registered_at=standing.registered_at,

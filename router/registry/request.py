@@ -56,6 +56,8 @@ class RegistrationRequest(BaseModel):
     """Whether a study is settled only when this writer has it; default true."""
     associations: Count | None = None
     """Parallel associations that the writer likes; default as the router is configured."""
+    commitment: Flag | None = None
+    """Whether the writer is asked for storage commitment of each study; default false."""
     discard: tuple[CriteriaInOwnWords, ...] | None = None
     """Studies that match any of these are not for this writer, though its criteria match."""
 

@@ -157,6 +157,8 @@ class DeliveryTimeouts(Section):
     """For the answer to an association request or release."""
     response: Wait = timedelta(minutes=2)
     """For the answer to one instance, and for the next bytes to be taken."""
+    commitment: Wait = timedelta(minutes=5)
+    """For the report of a candidate that is asked to commit itself to what it has stored."""
 
 
 class DeliverySection(Section):
@@ -216,6 +218,8 @@ class CandidateSection(Section):
     """Whether a study is settled only when this candidate has it; default true."""
     associations: Count | None = None
     """Parallel associations to this candidate; default delivery.associations."""
+    commitment: Flag | None = None
+    """Ask it for storage commitment: only then has it a study; default false."""
 
     @property
     def is_static(self) -> bool:

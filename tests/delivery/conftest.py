@@ -62,9 +62,11 @@ class MoodyLedger(SqlLedger):
         if delivery_id == self.meant_for and self.faults:
             raise self.faults.popleft()
 
-    async def begin_attempt(self, delivery_id: int, at: datetime) -> None:
+    async def begin_attempt(
+        self, delivery_id: int, at: datetime, state: DeliveryState = DeliveryState.ACTIVE
+    ) -> None:
         self._take_fault(delivery_id)
-        await super().begin_attempt(delivery_id, at)
+        await super().begin_attempt(delivery_id, at, state)
 
     async def record_results(self, delivery_id: int, results: Sequence[ItemResult]) -> Delivery:
         self._take_fault(delivery_id)
@@ -83,10 +85,22 @@ class Hospital:
     settings: DeliverySettings = SETTINGS
     _segments: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def register(self, ae_title: str, *, associations: int = 1, kind: str = "test") -> Writer:
+    def register(
+        self,
+        ae_title: str,
+        *,
+        associations: int = 1,
+        kind: str = "test",
+        commitment: bool = False,
+    ) -> Writer:
         """Make a candidate known."""
         self.registered[ae_title] = Candidate(
-            ae_title, "localhost", 104, kind=kind, associations=associations
+            ae_title,
+            "localhost",
+            104,
+            kind=kind,
+            associations=associations,
+            commitment=commitment,
         )
         return self.writers[ae_title]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from router.domain.candidate import Candidate
+from router.domain.commitment import CommitmentReport, Reference
 from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
 from router.domain.errors import AssociationLost, AssociationRejected, PeerTimeout
 
@@ -67,6 +68,10 @@ class Writer:
     sent: list[Sent] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
     open_error: Exception | None = None
+    asked: list[list[str]] = field(default_factory=list)  # for storage commitment
+    lost: deque[Mapping[str, int] | Exception] = field(default_factory=deque)
+    """What is said the next times that it is asked: reasons by SOP Instance UID; then nothing."""
+    report: anyio.Event | None = None  # it reports only when it is set
     hold: anyio.Event | None = None  # instances are answered only when it is set
     _always: dict[str, Reaction] = field(default_factory=dict)
     _next: dict[str, deque[Reaction]] = field(default_factory=lambda: defaultdict(deque))
@@ -115,6 +120,26 @@ class Writer:
         finally:
             self.in_flight -= 1
             self.tell()
+
+    async def commit(self, references: Sequence[Reference]) -> CommitmentReport:
+        """Report on instances."""
+        self.asked.append([reference.sop_instance_uid for reference in references])
+        self.tell()
+        await checkpoint()
+        if self.report is not None:
+            await self.report.wait()
+        lost = self.lost.popleft() if self.lost else {}
+        if isinstance(lost, Exception):
+            raise lost
+        return CommitmentReport(
+            "2.25.1",
+            tuple(one for one in references if one.sop_instance_uid not in lost),
+            tuple(
+                (one, lost[one.sop_instance_uid])
+                for one in references
+                if one.sop_instance_uid in lost
+            ),
+        )
 
 
 @dataclass
@@ -168,6 +193,11 @@ class Writers:
         finally:
             writer.open_now -= 1
             writer.tell()
+
+    async def commit(
+        self, candidate: Candidate, references: Sequence[Reference]
+    ) -> CommitmentReport:
+        return await self[candidate.ae_title].commit(references)
 
     async def probe(self, candidate: Candidate) -> None:
         await checkpoint()

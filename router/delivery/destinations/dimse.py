@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from router.delivery.destinations.commitment import CommitmentRequestor
 from router.delivery.destinations.verified import VerifiedSource
 from router.dicom import statuses, uids
 from router.dicom.negotiation import propose
 from router.dicom.pdu import MAX_CONTEXTS
 from router.domain.candidate import Candidate
+from router.domain.commitment import CommitmentReport, Reference
 from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
 from router.domain.errors import (
     AssociationRejected,
@@ -25,11 +27,18 @@ from router.ports import Spool
 class DimseDestination:
     """Implements :class:`router.ports.Destination` for candidates of kind ``dimse``."""
 
-    def __init__(self, spool: Spool, ae_title: str, timeouts: RequestorTimeouts):
+    def __init__(
+        self,
+        spool: Spool,
+        ae_title: str,
+        timeouts: RequestorTimeouts,
+        commitments: CommitmentRequestor,
+    ):
         """``ae_title`` is the calling AE title that candidates see."""
         self._spool = spool
         self._ae_title = ae_title
         self._timeouts = timeouts
+        self._commitments = commitments
 
     @asynccontextmanager
     async def open(
@@ -47,6 +56,12 @@ class DimseDestination:
             timeouts=self._timeouts,
         ) as association:
             yield DimseSession(association, self._spool, frozenset(proposed))
+
+    async def commit(
+        self, candidate: Candidate, references: Sequence[Reference]
+    ) -> CommitmentReport:
+        """Storage commitment; see the port."""
+        return await self._commitments.ask(candidate, references)
 
     async def probe(self, candidate: Candidate) -> None:
         """C-ECHO; returns if it is answered with success, raises if not."""
