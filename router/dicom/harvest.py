@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from router.dicom.scan_plan import Node, Target
+from router.dicom.scan_plan import ALWAYS, Node, Target
 from router.dicom.text import DEFAULT_ENCODING, Encodings, encodings_of, values_of
+
+VALUE_BYTES = 64
+_NAMING = frozenset(attribute.name for attribute in ALWAYS)
 
 
 @dataclass(slots=True)
@@ -39,18 +42,30 @@ class Level:
 
 
 class Harvest:
-    """The values of the wanted elements; the character set is that of the data set itself."""
+    """The values of the wanted elements; the character set is that of the data set itself.
 
-    __slots__ = ("_encodings", "facts")
+    At most ``max_bytes`` of values are kept, each counted as ``VALUE_BYTES`` at least: thousands of
+    items, or of elements that are all as long as they may be, must not fill the memory. The UIDs
+    that name the instance are kept whatever came before them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_encodings", "_room", "facts", "left_out")
+
+    def __init__(self, max_bytes: int) -> None:
         self.facts: dict[str, tuple[str, ...]] = {}
+        self.left_out = ""
+        """The last attribute of which a value was not kept; empty: all were."""
+        self._room = max_bytes
         self._encodings: Encodings = (DEFAULT_ENCODING,)
 
     def keep(
         self, target: Target, vr: str, raw: bytes, *, big_endian: bool, outermost: bool
     ) -> None:
         """Add the values of an element to those that its target has already."""
+        self._room -= max(len(raw), VALUE_BYTES)
+        if self._room < 0 and (target.name not in _NAMING or target.name in self.facts):
+            self.left_out = target.name
+            return
         kind = target.vr if vr in ("UN", "") and target.vr else vr or "LO"
         values = values_of(kind, raw, self._encodings, big_endian=big_endian)
         self.facts[target.name] = self.facts.get(target.name, ()) + values

@@ -89,7 +89,7 @@ class DataSetScanner:
         self._implicit = uids.is_implicit_vr(transfer_syntax_uid)
         self._big_endian = uids.is_big_endian(transfer_syntax_uid)
         self._top = Level(plan.root)
-        self._harvest = Harvest()
+        self._harvest = Harvest(limits.max_kept_bytes)
         self._frames: list[_Frame] = []
         self._carry = bytearray()
         self._need = 0  # bytes that the carry must hold before it is looked at again
@@ -157,6 +157,10 @@ class DataSetScanner:
             self._frames.pop()
         if not self._over and (self._skip or self._carry or self._frames):
             self._warn(FindingKind.TRUNCATED, "the data set ends in the middle of an element")
+        if self._harvest.left_out:
+            self._warn(
+                FindingKind.VALUE_TOO_LONG, f"{self._harvest.left_out} beside all the others"
+            )
         return ScanResult(self._harvest.facts, self._finding, tuple(self._warnings))
 
     def _parse(self, view: memoryview) -> int:

@@ -27,6 +27,10 @@ HIDES_ATTRIBUTES = frozenset(
 )
 """Warnings after which an attribute that was not read may be there nevertheless."""
 
+MAX_SHOWN = 256
+MAX_VALUES_SHOWN = 8
+"""Characters of a value, and values of an attribute, that are kept of an instance that is not."""
+
 MAX_UID = 64
 _UID_CHARACTERS = re.compile(r"[0-9A-Za-z._-]+")
 """More than PS3.5 section 9.1 allows, since studies of careless senders must not be lost either;
@@ -82,6 +86,14 @@ def recordable(identity: Identity) -> Identity:
             )
         )
     )
+
+
+def recordable_facts(facts: Facts) -> Facts:
+    """As much of the facts of a refusal as a person wants to see; nothing is decided by them."""
+    return {
+        name: tuple(value[:MAX_SHOWN] for value in values[:MAX_VALUES_SHOWN])
+        for name, values in facts.items()
+    }
 
 
 def judge(

@@ -1,7 +1,8 @@
 """Writes arrivals to the ledger in batches, behind their acknowledgement.
 
 An acknowledged instance is safe without the ledger: the spool alone can restore it. So the
-recorder may lag, but not without bound: past ``limit`` arrivals the door refuses new ones.
+recorder may lag, but not without bound: past ``limit`` arrivals, or ``limit_bytes`` of what is
+known of them, the door refuses new ones.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Arrival = Instance | Refusal
 Recorded = Callable[[Instance, RevisionKey | None], None]
 
 BATCH = 1000
+BATCH_BYTES = 4 << 20
 RETRY_AFTER_S = 1.0
 LOG_EVERY = 60
 """A ledger that stays away is reported with its first failure, and then once for so many."""
@@ -39,14 +41,20 @@ class Recorder:
         recorded: Recorded,
         *,
         limit: int = 20_000,
+        limit_bytes: int = 64 << 20,
         gather_s: float = 0.0,
     ):
-        """``limit``: so many arrivals may wait; ``gather_s``: so long a batch may take to grow."""
+        """``limit``: so many arrivals may wait; ``gather_s``: so long a batch may take to grow.
+
+        ``limit_bytes``: so long may their facts be, as text.
+        """
         self._ledger = ledger
         self._gather_s = gather_s
         self._clock = clock
         self._recorded = recorded
         self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
         self._waiting: deque[Arrival] = deque()
         self._writing = 0
         self._more = anyio.Event()
@@ -56,7 +64,7 @@ class Recorder:
     @property
     def is_behind(self) -> bool:
         """Whether the ledger lags so far that nothing more may be let in."""
-        return self.lag >= self._limit
+        return self.lag >= self._limit or self._bytes >= self._limit_bytes
 
     @property
     def lag(self) -> int:
@@ -66,6 +74,7 @@ class Recorder:
     def put(self, arrival: Arrival) -> None:
         """Hand over an arrival; returns at once. The door checks ``is_behind`` beforehand."""
         self._waiting.append(arrival)
+        self._bytes += _size(arrival)
         self._more.set()
 
     async def flush(self) -> None:
@@ -97,13 +106,23 @@ class Recorder:
         self._hurry = anyio.Event()
 
     async def _write_one_batch(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        batch, size = self._take_batch()
         self._writing = len(batch)
         keys = await self._record_until_it_succeeds(batch)
         self._writing = 0
+        self._bytes -= size
         for arrival, key in zip(batch, keys, strict=True):
             if isinstance(arrival, Instance):
                 self._recorded(arrival, key)
+
+    def _take_batch(self) -> tuple[list[Arrival], int]:
+        """The next arrivals, bounded in number and in size; what their size is."""
+        batch: list[Arrival] = []
+        size = 0
+        while self._waiting and len(batch) < BATCH and size < BATCH_BYTES:
+            batch.append(self._waiting.popleft())
+            size += _size(batch[-1])
+        return batch, size
 
     async def _record_until_it_succeeds(
         self, batch: Sequence[Arrival]
@@ -125,3 +144,8 @@ class Recorder:
                 if failures:
                     log.info("the ledger is written again", failures=failures, waiting=self.lag)
                 return keys
+
+
+def _size(arrival: Arrival) -> int:
+    """About how many bytes of text it carries; refusals carry little (``recordable_facts``)."""
+    return arrival.ref.length - arrival.ref.file_length if isinstance(arrival, Instance) else 0

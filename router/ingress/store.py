@@ -22,7 +22,13 @@ from router.domain.errors import RouterError, SpoolFull
 from router.domain.filters import DiscardFilter
 from router.domain.instance import Disposition, Identity, Instance, Provenance, Refusal
 from router.ingress.inspector import Inspector
-from router.ingress.judgement import DoorPolicy, Verdict, judge, recordable
+from router.ingress.judgement import (
+    DoorPolicy,
+    Verdict,
+    judge,
+    recordable,
+    recordable_facts,
+)
 from router.ingress.recorder import Recorder
 from router.ports import Clock, Spool, SpoolWriter
 
@@ -245,7 +251,7 @@ class Reception:
             disposition=verdict.disposition,
             status=verdict.status,
             reason=verdict.reason,
-            facts=verdict.facts,
+            facts=recordable_facts(verdict.facts),
         )
         if not self._door.recorder.is_behind:  # if it is, this line of the log is all that remains
             self._door.recorder.put(refusal)

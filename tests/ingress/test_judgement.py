@@ -14,10 +14,13 @@ from router.domain.filters import DiscardFilter
 from router.domain.instance import Disposition, Facts, Identity, Provenance
 from router.ingress.judgement import (
     HIDES_ATTRIBUTES,
+    MAX_SHOWN,
+    MAX_VALUES_SHOWN,
     DoorPolicy,
     Verdict,
     judge,
     recordable,
+    recordable_facts,
 )
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -238,3 +241,10 @@ def test_a_recordable_identity_fits_the_columns_of_a_ledger(identity: Identity) 
     assert all(len(value) <= 64 and "\0" not in value for value in values)
     assert all(value.encode("utf-8") is not None for value in values)
     assert recordable(kept) == kept
+
+
+def test_little_is_kept_of_the_facts_of_an_instance_that_is_not_kept() -> None:
+    facts: Facts = {"PatientID": ("7",), "StudyDescription": ("x" * 60_000,) * 100}
+    kept = recordable_facts(facts)
+    assert kept["PatientID"] == ("7",)
+    assert kept["StudyDescription"] == ("x" * MAX_SHOWN,) * MAX_VALUES_SHOWN

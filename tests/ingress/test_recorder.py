@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -14,13 +15,26 @@ from structlog.testing import capture_logs
 from router.domain.errors import LedgerFailed
 from router.domain.instance import Instance, Refusal
 from router.domain.study import RevisionKey
-from router.ingress.recorder import BATCH, LOG_EVERY, RETRY_AFTER_S, Arrival, Recorder
+from router.ingress.recorder import (
+    BATCH,
+    BATCH_BYTES,
+    LOG_EVERY,
+    RETRY_AFTER_S,
+    Arrival,
+    Recorder,
+)
 from router.ledger.ledger import open_ledger
 from router.ports import Ledger
 from tests.clock import ManualClock
 from tests.ledger.builders import instance, refusal
 
 KEY = RevisionKey(1, "1.2.3", 1)
+
+
+def carrying(size: int) -> Instance:
+    """An instance with so many bytes of text."""
+    usual = instance(1)
+    return replace(usual, ref=replace(usual.ref, length=usual.ref.file_length + size))
 
 
 class SlowLedger:
@@ -46,12 +60,10 @@ class SlowLedger:
 class Recording:
     """A recorder at work, and what it told."""
 
-    def __init__(self, ledger: Ledger, limit: int = 20_000):
+    def __init__(self, ledger: Ledger, **limits: int):
         self.clock = ManualClock()
         self.told: list[tuple[Instance, RevisionKey | None]] = []
-        self.recorder = Recorder(
-            ledger, self.clock, lambda *what: self.told.append(what), limit=limit
-        )
+        self.recorder = Recorder(ledger, self.clock, lambda *what: self.told.append(what), **limits)
 
     async def flush(self) -> None:
         with anyio.fail_after(10):
@@ -63,8 +75,8 @@ class Recording:
 
 
 @asynccontextmanager
-async def recording(ledger: SlowLedger | Ledger, limit: int = 20_000) -> AsyncIterator[Recording]:
-    work = Recording(cast(Ledger, ledger), limit)
+async def recording(ledger: SlowLedger | Ledger, **limits: int) -> AsyncIterator[Recording]:
+    work = Recording(cast(Ledger, ledger), **limits)
     async with anyio.create_task_group() as tasks:
         await tasks.start(work.recorder.run)
         yield work
@@ -147,6 +159,29 @@ async def test_it_says_when_it_is_behind_and_when_it_has_caught_up() -> None:
         ledger.gate.set()
         await work.flush()
         assert [*behind, work.recorder.is_behind] == [False, True, False]
+
+
+async def test_arrivals_that_carry_much_text_count_by_their_size() -> None:
+    ledger = SlowLedger()
+    ledger.gate = anyio.Event()
+    async with recording(ledger, limit_bytes=1000) as work:
+        small, large = instance(0), carrying(1000)
+        work.recorder.put(small)
+        before = work.recorder.is_behind
+        work.recorder.put(large)
+        behind = work.recorder.is_behind
+        ledger.gate.set()
+        await work.flush()
+        assert [before, behind, work.recorder.is_behind] == [False, True, False]
+
+
+async def test_a_batch_is_bounded_by_its_size_too() -> None:
+    ledger = SlowLedger()
+    async with recording(ledger) as work:
+        for _ in range(5):
+            work.recorder.put(carrying(BATCH_BYTES // 2))
+        await work.flush()
+        assert [len(batch) for batch in ledger.batches] == [2, 2, 1]
 
 
 async def test_flushing_waits_for_what_is_handed_over_meanwhile() -> None:
