@@ -101,7 +101,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         commitments = CommitmentRequestor(
             ae_title, timeouts, awaited, wiring.report_within_s(settings)
         )
-        dimse = DimseDestination(spool, ae_title, timeouts, commitments)
+        dimse = DimseDestination(spool, ae_title, timeouts, commitments, clock)
         registry = Registry(settings, ledger, ledger.views, clock, dimse.probe)
         retention = Retention(ledger, spool, clock, wiring.retention_policy(settings))
 

@@ -24,6 +24,7 @@ from router.domain.views import (
     UndeliveredItem,
 )
 from router.registry.entry import Entry
+from router.settings.hours import HoursText
 from router.settings.values import CRITERIA_SCHEMA, AETitle, PriorityName
 
 Limit = Annotated[int, Field(ge=1, le=1000)]
@@ -113,6 +114,10 @@ class CandidateAnswer(Answer):
     """Whether a study is settled only when it has it."""
     associations: int
     """Parallel associations at most."""
+    rate: int | None
+    """Bytes per second at most; null: as fast as it goes."""
+    window: tuple[HoursText, ...]
+    """When it is sent to; empty: always."""
     commitment: bool
     """Whether it is asked for storage commitment of each study."""
     origin: Origin
@@ -142,6 +147,8 @@ class CandidateAnswer(Answer):
             priority=candidate.priority,
             required=candidate.required,
             associations=candidate.associations,
+            rate=candidate.rate,
+            window=candidate.window,
             commitment=candidate.commitment,
             origin=candidate.origin,
             state=candidate.state,

@@ -55,6 +55,8 @@ def _candidate(answer: CandidateAnswer) -> Candidate:
         priority=answer.priority,
         required=answer.required,
         associations=answer.associations,
+        rate=answer.rate,
+        window=answer.window,
         commitment=answer.commitment,
         origin=answer.origin,
         state=answer.state,

@@ -9,8 +9,9 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from router.delivery.lane import Lane, LaneStatistics
+from router.delivery.lane import Lane
 from router.delivery.settings import DeliverySettings
+from router.delivery.statistics import LaneStatistics
 from router.delivery.waiting import wait_until
 from router.domain.candidate import Candidate
 from router.domain.delivery import Delivery

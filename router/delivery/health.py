@@ -5,6 +5,9 @@ from __future__ import annotations
 from router.delivery.queue import NEVER
 from router.domain.retry import RetryPolicy
 
+PROBE_AFTER = 2
+"""After so many back-offs in a row the candidate is probed before anything is sent."""
+
 
 class Health:
     """What the lane has learnt of its candidate from how it answered so far.
@@ -18,6 +21,7 @@ class Health:
         self._retry = retry
         self._setbacks_allowed = setbacks_allowed
         self._is_proven = False  # it accepted an association, or woke us, since the last back-off
+        self._is_probed = False  # it answered a C-ECHO since the last back-off
         self._back_offs = 0  # in a row
         self._setbacks = 0  # in a row
         self._ceiling = NEVER  # associations that the candidate lets us have at once
@@ -30,6 +34,15 @@ class Health:
     def associations_allowed(self, wanted: int) -> int:
         """How many of the associations that are wanted may be open at once."""
         return int(min(wanted, self._ceiling)) if self._is_proven else 1
+
+    @property
+    def needs_probe(self) -> bool:
+        """Whether it has failed so often that it is asked whether it is there first."""
+        return self._back_offs >= PROBE_AFTER and not self._is_probed
+
+    def probed(self) -> None:
+        """It answered: something may be sent, over one association."""
+        self._is_probed = True
 
     def opened(self) -> None:
         """An association was accepted."""
@@ -56,7 +69,7 @@ class Health:
         """Leave the candidate alone for a while; how long, in seconds."""
         self._back_offs += 1
         self._setbacks = 0
-        self._is_proven = False
+        self._is_proven = self._is_probed = False
         delay_s = self._retry.delay_s(self._back_offs)
         self.left_alone_until = monotonic + delay_s
         return delay_s

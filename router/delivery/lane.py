@@ -7,7 +7,6 @@ sender. Nothing that happens in one lane is felt in another.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import anyio
 import structlog
@@ -15,10 +14,12 @@ from anyio.abc import TaskGroup
 
 from router.delivery.books import Books
 from router.delivery.committer import Committer
+from router.delivery.gate import NOT_REGISTERED, Gate
 from router.delivery.health import Health
 from router.delivery.queue import NEVER, CandidateQueue, QueuedDelivery, Sending
 from router.delivery.sender import Sender, Way
 from router.delivery.settings import DeliverySettings
+from router.delivery.statistics import LaneStatistics
 from router.delivery.verdict import judge
 from router.delivery.waiting import wait_until
 from router.domain.candidate import Candidate
@@ -26,25 +27,7 @@ from router.domain.delivery import Delivery, DeliveryState, Outcome, OutcomeKind
 from router.domain.study import RevisionKey
 from router.ports import Clock, Destination, Ledger
 
-NOT_REGISTERED = "not registered at present"
-
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LaneStatistics:
-    """What a lane is doing, for those who watch."""
-
-    ae_title: str
-    waiting: int  # deliveries that wait for their turn or for their next attempt
-    active: int  # deliveries whose attempt is under way
-    in_flight: int  # instances being sent
-    committing: int  # deliveries that the candidate has stored, and not committed itself to yet
-    associations: int  # open at present
-    stored: int  # instances, since the router started
-    stored_bytes: int
-    last_error: str
-    left_alone_s: float  # how long nothing will be sent after a failure; 0 while all is well
 
 
 class Lane:
@@ -63,7 +46,6 @@ class Lane:
         """``candidate`` tells what is registered under the AE title at the moment."""
         self.ae_title = ae_title
         self._destinations = destinations
-        self._candidate = candidate
         self._clock = clock
         self._settings = settings
         self._queue = CandidateQueue(settings.drops_allowed)
@@ -78,12 +60,12 @@ class Lane:
             self._change,
         )
         self._health = Health(settings.retry, settings.setbacks_allowed)
+        self._gate = Gate(candidate, destinations, self._health, clock)
         self._changed = anyio.Event()
         self._taking = anyio.Lock()
         self._scopes: set[anyio.CancelScope] = set()
         self._associations = 0
         self._left_alone_until = NEVER  # as far as that keeps something from being sent
-        self._commits = False  # the candidate, as far as is known
         self._is_suspended = False  # deliveries wait for the candidate to return
         self._is_woken = False
         self._is_draining = False
@@ -190,7 +172,7 @@ class Lane:
                 await self._end_attempt(queued)
 
     async def _end_attempt(self, queued: QueuedDelivery) -> None:
-        delivery, is_registered = queued.delivery, self._look_up() is not None
+        delivery, is_registered = queued.delivery, self._gate.candidate is not None
         age_s = (self._clock.now() - delivery.tried_since).total_seconds()
         state, reason = judge(
             delivery,
@@ -205,7 +187,7 @@ class Lane:
                 due = self._next_attempt(delivery)
             else:
                 self._is_suspended = True
-        elif state is DeliveryState.DELIVERED and self._commits:
+        elif state is DeliveryState.DELIVERED and self._gate.commits:
             state, due = DeliveryState.COMMITTING, self._clock.monotonic()
         ended = await self._books.end(queued, state, reason, due)
         if ended is not None and state is DeliveryState.COMMITTING:
@@ -216,7 +198,8 @@ class Lane:
         monotonic = self._clock.monotonic()
         if self._health.is_left_alone(monotonic):
             return self._health.left_alone_until
-        return monotonic + self._settings.retry.delay_s(delivery.attempts)
+        due = monotonic + self._settings.retry.delay_s(delivery.attempts)
+        return max(due, self._gate.window_opens_at)
 
     def _release(self) -> None:
         """Let those take part whose time has come: all, if the candidate has returned."""
@@ -228,39 +211,48 @@ class Lane:
 
     @property
     def _has_returned(self) -> bool:
-        return self._is_suspended and self._candidate() is not None
+        return self._is_suspended and self._gate.candidate is not None
 
     @property
     def _asks_at(self) -> float:
         """When the next request for storage commitment may begin; ``NEVER``: none is to be."""
-        if self._is_draining or not len(self._committer) or self._candidate() is None:
+        if self._is_draining or not len(self._committer) or self._gate.candidate is None:
             return NEVER
-        return max(self._committer.next_due, self._health.left_alone_until)
-
-    def _look_up(self) -> Candidate | None:
-        """The candidate; whether it commits itself is remembered for when it is gone."""
-        candidate = self._candidate()
-        if candidate is not None:
-            self._commits = candidate.commitment
-        return candidate
+        return max(self._committer.next_due, self._gate.opens_at)
 
     async def _start_senders(self, tasks: TaskGroup) -> None:
         self._left_alone_until = NEVER
         if self._is_draining or not self._queue.has_next:
             return
-        candidate = self._look_up()
-        if candidate is None:
-            await self._suspend()
+        candidate, closed = self._gate.candidate, self._gate.closed()
+        if candidate is None or closed is not None:
+            await self._suspend(*(closed or (NOT_REGISTERED, NEVER)))
         elif self._health.is_left_alone(self._clock.monotonic()):
             self._left_alone_until = self._health.left_alone_until
+        elif self._gate.needs_probe(candidate):
+            if not self._scopes:
+                tasks.start_soon(self._probe, candidate, self._new_scope())
         else:
             if not self._scopes:
                 self._health.unlimited()
             allowed = self._health.associations_allowed(candidate.associations)
             for _ in range(len(self._scopes), allowed):
-                scope = anyio.CancelScope()
-                self._scopes.add(scope)
-                tasks.start_soon(self._send, scope)
+                tasks.start_soon(self._send, self._new_scope())
+
+    def _new_scope(self) -> anyio.CancelScope:
+        scope = anyio.CancelScope()
+        self._scopes.add(scope)
+        return scope
+
+    async def _probe(self, candidate: Candidate, scope: anyio.CancelScope) -> None:
+        try:
+            with scope:
+                reason = await self._gate.probe(candidate)
+                if reason:
+                    self._leave_alone(reason)
+        finally:
+            self._scopes.discard(scope)
+            self._change()
 
     async def _send(self, scope: anyio.CancelScope) -> None:
         try:
@@ -270,17 +262,17 @@ class Lane:
             self._scopes.discard(scope)
             self._change()
 
-    async def _suspend(self) -> None:
-        """Keep everything until the candidate is registered again."""
-        self._is_suspended = True
-        self._last_error = NOT_REGISTERED
+    async def _suspend(self, reason: str, due: float) -> None:
+        """Keep everything until ``due``, or until the candidate is registered again."""
+        self._is_suspended = due == NEVER
+        self._last_error = reason
         async with self._taking:  # no attempt begins meanwhile
-            self._queue.stop(NOT_REGISTERED)
+            self._queue.stop(reason)
             for queued in self._queue.unbegun():
-                if queued.delivery.reason == NOT_REGISTERED:
-                    self._queue.postpone(queued, queued.delivery, NEVER)
+                if queued.delivery.reason == reason:
+                    self._queue.postpone(queued, queued.delivery, due)
                 else:
-                    await self._books.end(queued, DeliveryState.RETRYING, NOT_REGISTERED, NEVER)
+                    await self._books.end(queued, DeliveryState.RETRYING, reason, due)
         self._change()
 
     @property
@@ -315,7 +307,7 @@ class Lane:
 
     def way_for(self, sending: Sending) -> Way | None:
         """See ``Supervisor``."""
-        candidate = self._candidate()
+        candidate = self._gate.candidate
         if candidate is None or not self._may_begin():
             return None
         destination = self._destinations.get(candidate.kind)
@@ -384,7 +376,7 @@ class Lane:
         self._queue.give_back(sending)
 
     def _may_begin(self) -> bool:
-        return not (self._is_draining or self._health.is_left_alone(self._clock.monotonic()))
+        return not self._is_draining and self._gate.is_open
 
     def _finish(self, sending: Sending, outcome: Outcome) -> None:
         self._queue.finish(sending, outcome, self._clock.now())

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
+from router.domain.window import Hours
+
 if TYPE_CHECKING:
     from router.domain.criteria import Expression
 
@@ -59,6 +61,8 @@ class Candidate:
     priority: Priority = Priority.NORMAL
     required: bool = True
     associations: int = 2  # parallel associations at most
+    rate: int | None = None  # bytes per second at most; None: as fast as it goes
+    window: tuple[Hours, ...] = ()  # when it may be sent to; empty: always
     commitment: bool = False  # it is asked to commit itself to what it has stored
     origin: Origin = Origin.CONFIGURED
     state: CandidateState = CandidateState.LIVE

@@ -43,6 +43,8 @@ def static_candidate(ae_title: str, yaml: CandidateSection, associations: int) -
         priority=_first(Priority.NORMAL, yaml.priority),
         required=_first(True, yaml.required),  # noqa: FBT003 - the default of a key
         associations=_first(associations, yaml.associations),
+        rate=yaml.rate,
+        window=_first((), yaml.window),
         commitment=_first(False, yaml.commitment),  # noqa: FBT003 - as above
         origin=Origin.CONFIGURED,
     )
@@ -74,6 +76,8 @@ def registered_candidate(
         priority=_first(Priority.NORMAL, yaml.priority, said.priority),
         required=_first(True, yaml.required, said.required),  # noqa: FBT003 - as above
         associations=_first(associations, yaml.associations, said.associations),
+        rate=_first(None, yaml.rate, said.rate),
+        window=_first((), yaml.window, said.window),
         commitment=_first(False, yaml.commitment, said.commitment),  # noqa: FBT003 - as above
         origin=Origin.REGISTERED,
         state=standing.state,

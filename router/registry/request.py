@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from router.domain.candidate import Level
 from router.domain.criteria import Expression, parse_criteria
+from router.settings.hours import HoursText
 from router.settings.values import (
     CRITERIA_SCHEMA,
     AETitle,
@@ -17,6 +18,7 @@ from router.settings.values import (
     Kind,
     Port,
     PriorityName,
+    Rate,
 )
 
 
@@ -56,6 +58,10 @@ class RegistrationRequest(BaseModel):
     """Whether a study is settled only when this writer has it; default true."""
     associations: Count | None = None
     """Parallel associations that the writer likes; default as the router is configured."""
+    rate: Rate | None = None
+    """Bytes per second that the writer is sent at most; left out: as fast as it goes."""
+    window: tuple[HoursText, ...] | None = None
+    """Hours in which the writer is sent to, by the router's clock or in UTC; left out: always."""
     commitment: Flag | None = None
     """Whether the writer is asked for storage commitment of each study; default false."""
     discard: tuple[CriteriaInOwnWords, ...] | None = None

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from router.domain.candidate import Level
+from router.settings.hours import HoursText
 from router.settings.values import (
     AETitle,
     Count,
@@ -38,6 +39,7 @@ from router.settings.values import (
     Listen,
     Port,
     PriorityName,
+    Rate,
     Size,
 )
 
@@ -218,6 +220,10 @@ class CandidateSection(Section):
     """Whether a study is settled only when this candidate has it; default true."""
     associations: Count | None = None
     """Parallel associations to this candidate; default delivery.associations."""
+    rate: Rate | None = None
+    """Bytes per second that it is sent at most; left out: as fast as it goes."""
+    window: tuple[HoursText, ...] | None = None
+    """Hours in which it is sent to, by the router's clock or in UTC; left out: always."""
     commitment: Flag | None = None
     """Ask it for storage commitment: only then has it a study; default false."""
 

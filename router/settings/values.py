@@ -209,6 +209,9 @@ Size = Annotated[
 ]
 """Bytes."""
 
+Rate = Annotated[Size, Field(ge=64 * 1000)]
+"""Bytes per second; slower ones would let peers give up waiting."""
+
 Listen = Annotated[
     Endpoint,
     PlainValidator(parse_endpoint),

@@ -22,6 +22,7 @@ from router.domain.determination import Choice, Decision
 from router.domain.retry import RetryPolicy
 from router.domain.study import RevisionKey
 from router.domain.views import DeliveryDetail
+from router.domain.window import Hours
 from router.ledger.database import Database
 from router.ledger.ledger import BUSY_TIMEOUT_S, SqlLedger
 from tests.clock import ManualClock
@@ -92,6 +93,7 @@ class Hospital:
         associations: int = 1,
         kind: str = "test",
         commitment: bool = False,
+        window: tuple[Hours, ...] = (),
     ) -> Writer:
         """Make a candidate known."""
         self.registered[ae_title] = Candidate(
@@ -101,6 +103,7 @@ class Hospital:
             kind=kind,
             associations=associations,
             commitment=commitment,
+            window=window,
         )
         return self.writers[ae_title]
 

@@ -63,6 +63,8 @@ class Writer:
     associations_at_most: int = 100
     tried: int = 0  # associations that were asked for
     opened: int = 0
+    probed: int = 0
+    probe_error: Exception | None = None
     open_now: int = 0
     in_flight: int = 0
     sent: list[Sent] = field(default_factory=list)
@@ -200,7 +202,14 @@ class Writers:
         return await self[candidate.ae_title].commit(references)
 
     async def probe(self, candidate: Candidate) -> None:
+        writer = self[candidate.ae_title]
+        writer.probed += 1
+        writer.tell()
         await checkpoint()
+        if writer.probe_error is not None:
+            raise writer.probe_error
+        if not writer.is_up:
+            raise AssociationLost(f"{candidate.ae_title}: connection refused")
 
 
 def uid(number: int, study: str = "1.2.3") -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from router.delivery.destinations.commitment import CommitmentRequestor
+from router.delivery.destinations.paced import PacedSource, Paces
 from router.delivery.destinations.verified import VerifiedSource
 from router.dicom import statuses, uids
 from router.dicom.negotiation import propose
@@ -20,8 +22,8 @@ from router.domain.errors import (
     SpoolFailed,
 )
 from router.net.exchange import RequestorTimeouts
-from router.net.requestor import RequestedAssociation, associate
-from router.ports import Spool
+from router.net.requestor import DataSource, RequestedAssociation, associate
+from router.ports import Clock, Spool
 
 
 class DimseDestination:
@@ -33,12 +35,15 @@ class DimseDestination:
         ae_title: str,
         timeouts: RequestorTimeouts,
         commitments: CommitmentRequestor,
+        clock: Clock,
     ):
         """``ae_title`` is the calling AE title that candidates see."""
         self._spool = spool
         self._ae_title = ae_title
         self._timeouts = timeouts
         self._commitments = commitments
+        self._clock = clock
+        self._paces = Paces(clock)
 
     @asynccontextmanager
     async def open(
@@ -55,7 +60,14 @@ class DimseDestination:
             contexts=propose(proposed),
             timeouts=self._timeouts,
         ) as association:
-            yield DimseSession(association, self._spool, frozenset(proposed))
+            yield DimseSession(
+                association, self._spool, frozenset(proposed), partial(self._paced, candidate)
+            )
+
+    def _paced(self, candidate: Candidate, source: DataSource) -> DataSource:
+        """The source at the rate that the candidate may be sent to."""
+        pace = self._paces.of(candidate)
+        return source if pace is None else PacedSource(source, pace, self._clock)
 
     async def commit(
         self, candidate: Candidate, references: Sequence[Reference]
@@ -88,7 +100,10 @@ class DimseSession:
         association: RequestedAssociation,
         spool: Spool,
         proposed: frozenset[tuple[str, str]],
+        paced: Callable[[DataSource], DataSource],
     ):
+        """``paced`` gives each source the rate that the candidate may be sent to."""
+        self._paced = paced
         self._association = association
         self._spool = spool
         self._proposed = proposed
@@ -110,7 +125,10 @@ class DimseSession:
             return Outcome(OutcomeKind.TEMPORARY, None, str(failure))
         try:
             answer = await self._association.store(
-                item.sop_class_uid, item.sop_instance_uid, item.transfer_syntax_uid, source
+                item.sop_class_uid,
+                item.sop_instance_uid,
+                item.transfer_syntax_uid,
+                self._paced(source),
             )
         except ContextNotAccepted as refusal:
             return Outcome(OutcomeKind.PERMANENT, statuses.SOP_CLASS_NOT_SUPPORTED, str(refusal))
