@@ -10,12 +10,14 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from router.delivery.lane import Lane
+from router.delivery.sender import told
 from router.delivery.settings import DeliverySettings
 from router.delivery.statistics import LaneStatistics
 from router.delivery.waiting import wait_until
 from router.domain.candidate import Candidate
 from router.domain.delivery import Delivery
 from router.domain.study import RevisionKey
+from router.observe.faults import faults_in
 from router.ports import Clock, Destination, Ledger
 
 LOOK_EVERY_S = 30.0
@@ -156,7 +158,8 @@ class Dispatcher:
                     log.exception("a lane failed unexpectedly", ae_title=lane.ae_title)
                     if self._draining.is_set():
                         return
-                    pause_s = lane.crashed(f"{type(error).__name__}: {error}")
+                    faults = faults_in(ExceptionGroup("", [error]))
+                    pause_s = lane.crashed("; ".join(map(told, faults)))
                     await wait_until(self._draining, self._clock.monotonic() + pause_s, self._clock)
         finally:  # nothing is awaited since ``has_work`` was asked: no delivery is overlooked
             self._running.discard(lane.ae_title)
