@@ -225,7 +225,7 @@ class QuarantinedInstance(Answer):
 
 
 class RepeatedInstance(Answer):
-    """An instance that came again, and is not delivered: another of its name is."""
+    """An instance that came again: there is another one of its name."""
 
     id: int
     """Its number in the ledger."""
@@ -238,11 +238,11 @@ class RepeatedInstance(Answer):
     received_at: datetime
     """When."""
     disposition: Disposition
-    """A duplicate has the bytes of the other one; a superseded instance has different ones."""
+    """duplicate: the same bytes, not delivered; superseded: others, not delivered; accepted."""
     checksum: str
     """XXH3-64 of its data set."""
     reason: str
-    """Which instance is kept instead."""
+    """Which instance it repeats, and what is delivered."""
     reclaimed_at: datetime | None
     """When its bytes left the spool; null: they are there."""
 
@@ -340,7 +340,7 @@ class Study(Answer):
     quarantined: int
     """Instances in quarantine."""
     repeated: int
-    """Instances that repeat others of their name and are not delivered."""
+    """Instances that repeat others of their name."""
     refused: int
     """Instances that were discarded or refused."""
     deliveries: Mapping[DeliveryState, int]

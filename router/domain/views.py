@@ -92,10 +92,14 @@ class QuarantineEntry:
 
 @dataclass(frozen=True, slots=True)
 class RepeatEntry:
-    """One instance that repeats another and is not delivered, with its ledger id."""
+    """One instance that repeats another, with its ledger id.
+
+    A duplicate or a superseded one is not delivered; an accepted one has other bytes, and is. The
+    reason names the other one.
+    """
 
     id: int
-    instance: Instance  # a duplicate, or one of two conflicting ones; its reason says of which
+    instance: Instance
     reclaimed_at: datetime | None
 
 

@@ -131,8 +131,8 @@ segment = Table(
 
 IN_QUARANTINE = text("disposition = 'quarantined'")
 """Part of an index, which serves only queries that say it in the same words, without parameters."""
-REPEATED = text("disposition IN ('duplicate', 'superseded')")
-"""Likewise: instances that repeat one that the spool held, and that are not delivered."""
+REPEATED = text("reason <> '' AND disposition <> 'quarantined'")
+"""Likewise: instances that repeat one that the spool held, delivered or not."""
 HELD_FOR_NOBODY = text("revision_id IS NULL AND reclaimed_at IS NULL")
 """Likewise: bytes in the spool that belong to no revision."""
 

@@ -364,6 +364,29 @@ async def test_a_quarantined_instance_opens_nothing() -> None:
         assert desk.service.open_studies == 0
 
 
+async def test_a_duplicate_of_a_study_that_is_over_opens_nothing() -> None:
+    async with a_desk() as desk:
+        desk.service.associated("A")
+        desk.begin("A")
+        desk.acknowledge("A")
+        desk.service.recorded(instance(STUDY), None)
+        assert desk.service.open_studies == 0
+        desk.service.disassociated("A", released=True)
+
+
+async def test_a_duplicate_does_not_keep_its_open_study_waiting_for_the_recorder() -> None:
+    async with a_desk() as desk:
+        desk.service.associated("A")
+        await desk.bring("A")
+        desk.begin("A")
+        desk.service.acknowledged(STUDY, "A")
+        desk.service.answered("A")
+        desk.service.recorded(instance(STUDY), None)
+        desk.service.disassociated("A", released=True)
+        await desk.wait(60)
+        assert desk.books.sizes == [1]
+
+
 async def test_associations_that_nobody_announced_are_put_up_with() -> None:
     async with a_desk() as desk:
         desk.begin("?")

@@ -33,7 +33,7 @@ async def delivered(ledger: SqlLedger, key: RevisionKey | None) -> list[str]:
 
 
 async def repeats(ledger: SqlLedger) -> list[tuple[Disposition, str]]:
-    """What repeats others and is not delivered, newest first."""
+    """What repeats others, newest first."""
     entries = (await ledger.views.study("1.2.3")).repeats
     return [(entry.instance.disposition, entry.instance.checksum) for entry in entries]
 
@@ -142,8 +142,8 @@ async def test_other_bytes_supersede_those_of_the_open_revision(ledger: SqlLedge
         assert await ledger.record([new]) == [key]
     assert await delivered(ledger, key) == [NEW]
     assert await sizes(ledger) == [(1, DATA_SET_LENGTH)]
-    assert await repeats(ledger) == [(Disposition.SUPERSEDED, OLD)]
-    assert NEW in (await ledger.views.study("1.2.3")).repeats[0].instance.reason
+    assert await repeats(ledger) == [(Disposition.ACCEPTED, NEW), (Disposition.SUPERSEDED, OLD)]
+    assert NEW in (await ledger.views.study("1.2.3")).repeats[1].instance.reason
     (warning,) = logs
     assert (warning["log_level"], warning["checksum"], warning["other_checksum"]) == (
         "warning",
@@ -166,7 +166,11 @@ async def test_what_comes_back_after_a_conflict_is_the_last_again(ledger: SqlLed
     await ledger.record([instance(0, segment="s2", checksum=NEW, at=later(1))])
     (key,) = await ledger.record([instance(0, segment="s3", checksum=OLD, at=later(2))])
     assert await delivered(ledger, key) == [OLD]
-    assert await repeats(ledger) == [(Disposition.SUPERSEDED, NEW), (Disposition.SUPERSEDED, OLD)]
+    assert await repeats(ledger) == [
+        (Disposition.ACCEPTED, OLD),
+        (Disposition.SUPERSEDED, NEW),
+        (Disposition.SUPERSEDED, OLD),
+    ]
 
 
 async def test_other_bytes_of_a_closed_revision_are_a_late_instance(ledger: SqlLedger) -> None:
@@ -177,6 +181,8 @@ async def test_other_bytes_of_a_closed_revision_are_a_late_instance(ledger: SqlL
     assert second.number == 2
     assert await delivered(ledger, first) == [OLD]
     assert await delivered(ledger, second) == [NEW]
+    assert await repeats(ledger) == [(Disposition.ACCEPTED, NEW)]
+    assert OLD in (await ledger.views.study("1.2.3")).repeats[0].instance.reason
 
 
 async def test_a_rebuilt_ledger_prefers_the_last_whatever_segment_comes_first(
@@ -203,7 +209,7 @@ async def test_who_keeps_both_delivers_both_and_says_so(keep_both: SqlLedger) ->
         await keep_both.record([instance(0, segment="s2", checksum=NEW, at=later(1))])
         await keep_both.record([instance(0, segment="s3", checksum=NEW, at=later(2))])
     assert await delivered(keep_both, key) == [OLD, NEW]
-    assert await repeats(keep_both) == [(Disposition.DUPLICATE, NEW)]
+    assert await repeats(keep_both) == [(Disposition.DUPLICATE, NEW), (Disposition.ACCEPTED, NEW)]
     assert [line["log_level"] for line in logs] == ["warning"]
 
 

@@ -122,7 +122,7 @@ def _create_instance() -> None:
     )
     _index_some_instances("quarantined", ["study_id", "id"], "disposition = 'quarantined'")
     _index_some_instances(
-        "repeated", ["study_id", "id"], "disposition IN ('duplicate', 'superseded')"
+        "repeated", ["study_id", "id"], "reason <> '' AND disposition <> 'quarantined'"
     )
     _index_some_instances("held_for_nobody", ["id"], "revision_id IS NULL AND reclaimed_at IS NULL")
     op.create_index("ix_instance_revision_id", "instance", ["revision_id"])
