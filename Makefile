@@ -35,6 +35,9 @@ peers: ## install the real peers that the tests talk to (Debian packages)
 lock: $(VENV)/.dev ## resolve the dependencies anew, with hashes
 	@sh scripts/lock.sh $(BIN)/uv
 
+faults: $(VENV)/.dev peers ## kill router and writers under load: KILLS=200 SEED=1
+	@$(BIN)/python -m pytest tests/faults/test_kills.py
+
 bench: $(VENV)/.dev peers ## measure the router beside its peers (about 15 minutes)
 	@$(BIN)/python -m bench.ingress
 
@@ -52,4 +55,4 @@ $(VENV)/.dev: requirements/dev.txt requirements/build.txt pyproject.toml scripts
 	@sh scripts/venv.sh $(VENV) requirements/dev.txt requirements/build.txt
 	@touch $(VENV)/.runtime $@
 
-.PHONY: help demo test check format docs schema peers lock bench bench-smoke clean
+.PHONY: help demo test check format docs schema peers lock faults bench bench-smoke clean
