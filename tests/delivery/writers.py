@@ -63,6 +63,7 @@ class Writer:
     associations_at_most: int = 100
     tried: int = 0  # associations that were asked for
     opened: int = 0
+    hosts: list[str] = field(default_factory=list)  # where it was looked for
     probed: int = 0
     probe_error: Exception | None = None
     open_now: int = 0
@@ -179,6 +180,7 @@ class Writers:
     ) -> AsyncIterator[Session]:
         writer = self[candidate.ae_title]
         writer.tried += 1
+        writer.hosts.append(candidate.host)
         writer.tell()
         await checkpoint()
         if writer.open_error is not None:
