@@ -74,7 +74,7 @@ class Recorder:
     def put(self, arrival: Arrival) -> None:
         """Hand over an arrival; returns at once. The door checks ``is_behind`` beforehand."""
         self._waiting.append(arrival)
-        self._bytes += _size(arrival)
+        self._bytes += text_size(arrival)
         self._more.set()
 
     async def flush(self) -> None:
@@ -121,7 +121,7 @@ class Recorder:
         size = 0
         while self._waiting and len(batch) < BATCH and size < BATCH_BYTES:
             batch.append(self._waiting.popleft())
-            size += _size(batch[-1])
+            size += text_size(batch[-1])
         return batch, size
 
     async def _record_until_it_succeeds(
@@ -146,6 +146,6 @@ class Recorder:
                 return keys
 
 
-def _size(arrival: Arrival) -> int:
-    """About how many bytes of text it carries; refusals carry little (``recordable_facts``)."""
+def text_size(arrival: Arrival) -> int:
+    """About how many bytes of text an arrival carries; a refusal has little of it."""
     return arrival.ref.length - arrival.ref.file_length if isinstance(arrival, Instance) else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from router.domain.instance import Instance
-from router.ingress.recorder import BATCH
+from router.ingress.recorder import BATCH, BATCH_BYTES, text_size
 from router.ports import Ledger, Spool
 
 log = structlog.get_logger(__name__)
@@ -17,13 +17,14 @@ async def recover(spool: Spool, ledger: Ledger) -> int:
     Only the tails that the ledger has not seen are read; with a new ledger that is everything.
     Nothing is accepted meanwhile. Raises ``LedgerFailed`` or ``SpoolFailed``.
     """
-    recovered = 0
+    recovered = size = 0
     batch: list[Instance] = []
     async for instance in spool.scan(await ledger.recorded_through()):
         batch.append(instance)
-        if len(batch) == BATCH:
+        size += text_size(instance)
+        if len(batch) == BATCH or size >= BATCH_BYTES:
             recovered += await _record(ledger, batch)
-            batch = []
+            batch, size = [], 0
     recovered += await _record(ledger, batch)
     if recovered:
         log.info("instances recovered from the spool", instances=recovered)
