@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 
 from router.dicom import pdu, uids
@@ -141,6 +143,40 @@ def test_a_disk_without_room_refuses_and_resumes_when_there_is_room_again(
         assert late.statuses.get(OUT_OF_RESOURCES, 0) > 0
         assert set(late.statuses) <= {"0000", OUT_OF_RESOURCES}
         filler.unlink()
+        delivers_everything(router, paths, first, tmp_path / "archive", port)
+
+
+@contextmanager
+def nobody_else_writes(ledger: Path) -> Iterator[None]:
+    """Another process holds the ledger, as a careless backup does."""
+    with closing(sqlite3.connect(ledger, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def make_wordy(paths: Sequence[Path]) -> None:
+    """Give each instance attributes that are as long as a sender can make them."""
+    for path in paths:
+        data_set = pydicom.dcmread(path)
+        for keyword in ("StudyDescription", "SeriesDescription", "ProtocolName"):
+            setattr(data_set, keyword, "x" * 65_000)
+        data_set.save_as(path)
+
+
+@pytest.mark.filterwarnings("ignore:The value length")
+def test_a_ledger_that_stays_away_fills_no_memory_and_catches_up(tmp_path: Path) -> None:
+    paths = make_ct_series(tmp_path / "ct", instances=450, rows=16, columns=16)
+    make_wordy(paths)
+    port = free_port()
+    router = a_router(tmp_path / "router", port)
+    with running(router):
+        with nobody_else_writes(router.directory / "data" / "ledger.db"):
+            first = send(router, paths)
+            assert router.resident_bytes < 400 * MIB
+
+        assert 0 < first.sent < len(paths)
+        assert set(first.statuses) == {"0000", OUT_OF_RESOURCES}
         delivers_everything(router, paths, first, tmp_path / "archive", port)
 
 
