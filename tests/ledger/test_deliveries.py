@@ -258,3 +258,74 @@ async def test_a_dead_required_delivery_keeps_the_revision_unsettled(ledger: Sql
     assert not await fail(ledger, dead, DeliveryState.DEAD)
     assert not await deliver(ledger, delivered)
     assert await ledger.reclaimable(later(10_000), 10) == []
+
+
+# -- storage commitment ------------------------------------------------------------------------
+
+
+async def stored(ledger: SqlLedger, delivery: Delivery) -> list[int]:
+    """Have everything stored, so that the candidate is to be asked; the instances."""
+    await ledger.begin_attempt(delivery.id, NOON)
+    numbers = await item_ids(ledger, delivery)
+    await ledger.record_results(delivery.id, [result(number) for number in numbers])
+    await ledger.end_attempt(delivery.id, DeliveryState.COMMITTING, later(9), None, "")
+    return numbers
+
+
+async def test_what_a_candidate_has_stored_can_be_asked_for(ledger: SqlLedger) -> None:
+    (delivery,) = await routed(ledger)
+    first, *_ = await item_ids(ledger, delivery)
+    await ledger.record_results(delivery.id, [result(first)])
+    ((number, reference),) = await ledger.stored_items(delivery.id)
+    assert (number, reference.sop_instance_uid) == (first, "1.2.3.1.0")
+    assert reference.sop_class_uid == "1.2.840.10008.5.1.4.1.1.2"
+
+
+async def test_what_a_candidate_has_lost_is_pending_again_or_refused(ledger: SqlLedger) -> None:
+    (delivery,) = await routed(ledger)
+    first, second, _ = await stored(ledger, delivery)
+    lost = result(first, OutcomeKind.TEMPORARY, status=0x0112, reason="not committed")
+    gone = result(second, OutcomeKind.PERMANENT, status=0x0112, reason="not committed")
+
+    after = await ledger.record_uncommitted(delivery.id, [lost, gone])
+
+    assert (after.delivered, after.refused, after.remaining_bytes) == (1, 1, DATA_SET_LENGTH)
+    assert await item_ids(ledger, delivery) == [first]
+    undelivered = (await ledger.views.delivery(delivery.id)).undelivered
+    assert [(one.attempts, one.status) for one in undelivered] == [(1, 0x0112), (1, 0x0112)]
+
+
+async def test_nothing_is_lost_of_a_delivery_that_is_over(ledger: SqlLedger) -> None:
+    (delivery,) = await routed(ledger)
+    numbers = await stored(ledger, delivery)
+    await ledger.end_attempt(delivery.id, DeliveryState.DELIVERED, later(9), None, "")
+    with pytest.raises(StateConflict, match="is over"):
+        await ledger.record_uncommitted(
+            delivery.id, [result(numbers[0], OutcomeKind.TEMPORARY, status=0x0112)]
+        )
+
+
+async def test_a_request_that_the_end_of_the_router_interrupted_is_to_be_made_again(
+    ledger: SqlLedger,
+) -> None:
+    (delivery,) = await routed(ledger)
+    await stored(ledger, delivery)
+    await ledger.begin_attempt(delivery.id, later(10), DeliveryState.COMMITTING)
+
+    (unfinished,) = await ledger.unfinished_deliveries()
+
+    assert unfinished.state is DeliveryState.COMMITTING
+    sent, asked = (await ledger.views.delivery(delivery.id)).attempts
+    assert sent.outcome is DeliveryState.COMMITTING
+    assert "the router stopped" in asked.reason
+
+
+async def test_a_delivery_that_is_to_be_committed_does_not_settle_and_holds_the_bytes(
+    ledger: SqlLedger,
+) -> None:
+    needed, optional = await routed(ledger, choice("ARCHIVE"), choice("XRAY", required=False))
+    await stored(ledger, optional)
+    assert await deliver(ledger, needed)
+    assert await ledger.reclaimable(later(9000), 100) == []
+    await ledger.end_attempt(optional.id, DeliveryState.DELIVERED, later(20), None, "")
+    assert len(await ledger.reclaimable(later(9000), 100)) == 3
