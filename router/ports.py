@@ -139,11 +139,14 @@ class Spool(Protocol):
 class Ledger(Protocol):
     """The database. Each method is one transaction; no session or cursor leaks out."""
 
-    async def record(self, arrivals: Sequence[Instance | Refusal]) -> Sequence[RevisionKey | None]:
+    async def record(
+        self, arrivals: Sequence[Instance | Refusal], *, in_order: bool = True
+    ) -> Sequence[RevisionKey | None]:
         """Write arrivals; for each, the open revision it joined (None for a refusal).
 
         An accepted instance joins the open revision of its study, or opens the next one; one that
-        repeats what the spool holds joins none.
+        repeats what the spool holds joins none. ``in_order``: they arrived in this order, after
+        everything that is in the ledger.
         Recording the same spool record twice changes nothing (recovery may repeat itself).
         """
         ...

@@ -61,16 +61,19 @@ class Verdict:
     conflicts_with: Copy | None = None
 
 
-def judge(arrival: Instance, held: Sequence[Copy], policy: OnConflict) -> Verdict:
-    """Decide about an accepted arrival, given what is held of the same name (at least one copy).
+def judge(
+    arrival: Instance, held: Sequence[Copy], policy: OnConflict, *, in_order: bool = True
+) -> Verdict:
+    """Decide about an accepted arrival, given what is held of the same name, oldest first.
 
-    First and last go by the time of reception, not by the order of asking, so that a ledger that
-    is rebuilt from the spool, segment by segment, decides the same again.
+    As instances arrive, the arrival is the last; no clock has a say, for clocks step back. While
+    a ledger is rebuilt from the spool, segment by segment, they come out of order (``in_order`` is
+    false): then the time of reception decides, so that the same bytes are kept as before.
     """
     content, received_at = Content.of(arrival), arrival.provenance.received_at
-    first = min(held, key=lambda copy: copy.received_at)
-    last = max(reversed(held), key=lambda copy: copy.received_at)
-    same = [copy for copy in held if copy.content == content]
+    copies = held if in_order else sorted(held, key=lambda copy: copy.received_at)
+    first, last = copies[0], copies[-1]
+    same = [copy for copy in copies if copy.content == content]
     if last in same or (same and policy is not OnConflict.KEEP_LAST):
         return Verdict(
             Disposition.DUPLICATE,
@@ -80,9 +83,10 @@ def judge(arrival: Instance, held: Sequence[Copy], policy: OnConflict) -> Verdic
         reason = f"{_differs(content, last)}; both are delivered"
         return Verdict(Disposition.ACCEPTED, reason, conflicts_with=last)
     if policy is OnConflict.KEEP_LAST:
-        rival, is_kept = last, received_at >= last.received_at
+        rival, is_kept = last, in_order or received_at >= last.received_at
     else:
-        rival, is_kept = first, received_at < first.received_at and first.is_open
+        is_earlier = not in_order and received_at < first.received_at
+        rival, is_kept = first, is_earlier and first.is_open
     if is_kept:
         reason = f"{_differs(content, rival)}; these are delivered ({policy})"
         return Verdict(Disposition.ACCEPTED, reason, supersedes_open=True, conflicts_with=rival)

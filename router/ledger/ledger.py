@@ -79,7 +79,9 @@ class SqlLedger:
         """The ledger as people look at it."""
         return SqlLedgerViews(self._database)
 
-    async def record(self, arrivals: Sequence[Instance | Refusal]) -> Sequence[RevisionKey | None]:
+    async def record(
+        self, arrivals: Sequence[Instance | Refusal], *, in_order: bool = True
+    ) -> Sequence[RevisionKey | None]:
         """See ``ports.Ledger.record``.
 
         A quarantined instance is kept with its reason and belongs to its study, but to no
@@ -89,7 +91,7 @@ class SqlLedger:
         recorded last, together with how far its segments were recorded: the spool still has it.
         """
         recorded = await self._database.write_behind(
-            lambda c: recording.record(c, arrivals, self._on_conflict)
+            lambda c: recording.record(c, arrivals, self._on_conflict, in_order=in_order)
         )
         for conflict in recorded.conflicts:
             _warn(conflict)

@@ -56,12 +56,16 @@ class Recorded:
 
 
 def record(
-    connection: Connection, arrivals: Sequence[Instance | Refusal], on_conflict: OnConflict
+    connection: Connection,
+    arrivals: Sequence[Instance | Refusal],
+    on_conflict: OnConflict,
+    *,
+    in_order: bool,
 ) -> Recorded:
     """See ``ports.Ledger.record``."""
     instances = [arrival for arrival in arrivals if isinstance(arrival, Instance)]
     refusals = [arrival for arrival in arrivals if isinstance(arrival, Refusal)]
-    keys, conflicts = _record_instances(connection, instances, on_conflict)
+    keys, conflicts = _record_instances(connection, instances, on_conflict, in_order=in_order)
     if refusals:
         connection.execute(insert(refusal), [refusal_values(arrival) for arrival in refusals])
     return Recorded(
@@ -111,7 +115,7 @@ def open_revisions(connection: Connection) -> Sequence[OpenRevision]:
 
 
 def _record_instances(
-    connection: Connection, arrivals: Sequence[Instance], on_conflict: OnConflict
+    connection: Connection, arrivals: Sequence[Instance], on_conflict: OnConflict, *, in_order: bool
 ) -> tuple[dict[Place, RevisionKey | None], Sequence[Conflict]]:
     if not arrivals:
         return {}, ()
@@ -121,7 +125,7 @@ def _record_instances(
     if not new:
         return keys, ()
     studies = _studies(connection, new)
-    found = sort_out(connection, studies, new, on_conflict)
+    found = sort_out(connection, studies, new, on_conflict, in_order=in_order)
     take_out(connection, found.superseded)
     _insert(connection, segments, studies, found, keys)
     _advance(connection, segments, new)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from router.domain.delivery import ItemState
 from router.domain.instance import Disposition, Instance
@@ -20,6 +20,19 @@ Name = tuple[int, str]
 """Study by its id, and SOP Instance UID."""
 Place = tuple[str, int]
 """A record's segment and offset: what makes it the same record."""
+
+_SELECT_COPIES: Select[Any] = select(
+    instance.c.id,
+    instance.c.study_id,
+    instance.c.revision_id,
+    instance.c.sop_instance_uid,
+    instance.c.transfer_syntax_uid,
+    instance.c.file_length,
+    instance.c.data_set_skip,
+    instance.c.checksum,
+    instance.c.received_at,
+    revision.c.state.label("revision_state"),
+).join_from(instance, revision, instance.c.revision_id == revision.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,8 @@ def sort_out(
     studies: Mapping[str, int],
     arrivals: Iterable[Instance],
     policy: OnConflict,
+    *,
+    in_order: bool,
 ) -> Sorted:
     """Find out which arrivals repeat what the spool holds, or one another.
 
@@ -75,14 +90,16 @@ def sort_out(
     for arrival in accepted:
         identity = arrival.identity
         name = studies[identity.study_instance_uid], identity.sop_instance_uid
-        _sort_one(result, arrival, held[name], policy)
+        _sort_one(result, arrival, held[name], policy, in_order=in_order)
     return result
 
 
-def _sort_one(result: Sorted, arrival: Instance, held: list[_Held], policy: OnConflict) -> None:
+def _sort_one(
+    result: Sorted, arrival: Instance, held: list[_Held], policy: OnConflict, *, in_order: bool
+) -> None:
     place = place_of(arrival)
     if held:
-        verdict = judge(arrival, [one.copy for one in held], policy)
+        verdict = judge(arrival, [one.copy for one in held], policy, in_order=in_order)
         recorded = replace(arrival, disposition=verdict.disposition, reason=verdict.reason)
         result.arrivals[place] = recorded
         if verdict.conflicts_with is not None:
@@ -128,16 +145,10 @@ def _held(connection: Connection, arrivals: Sequence[Instance]) -> dict[Name, li
     )
     found: dict[Name, list[_Held]] = defaultdict(list)
     for some in chunks({arrival.identity.sop_instance_uid for arrival in arrivals}):
-        rows = connection.execute(
-            select(instance, revision.c.state.label("revision_state"))
-            .join_from(instance, revision, instance.c.revision_id == revision.c.id)
-            .where(
-                instance.c.sop_instance_uid.in_(some), instance.c.reclaimed_at.is_(None), ~refused
-            )
-            .order_by(instance.c.id)
-            .with_for_update(of=revision)
+        query = _SELECT_COPIES.where(
+            instance.c.sop_instance_uid.in_(some), instance.c.reclaimed_at.is_(None), ~refused
         )
-        for row in rows:
+        for row in connection.execute(query.order_by(instance.c.id).with_for_update(of=revision)):
             found[row.study_id, row.sop_instance_uid].append(_Held(_copy(row), row=row))
     return found
 

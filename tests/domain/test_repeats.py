@@ -51,15 +51,23 @@ def test_the_same_bytes_in_another_transfer_syntax_are_others() -> None:
         (BOTH, -1, False, ACCEPTED, False),
     ],
 )
-def test_other_bytes_are_judged_by_policy_and_time_of_reception(
+def test_what_is_found_out_of_order_is_judged_by_policy_and_time_of_reception(
     policy: OnConflict, seconds: int, is_open: bool, disposition: Disposition, supersedes: bool
 ) -> None:
     held = copy_of(arrival("a", later(0)), is_open=is_open)
-    verdict = judge(arrival("b", later(seconds)), [held], policy)
+    verdict = judge(arrival("b", later(seconds)), [held], policy, in_order=False)
     assert (verdict.disposition, verdict.supersedes_open) == (disposition, supersedes)
     assert verdict.conflicts_with == held
     assert "a" * 16 in verdict.reason
     assert "b" * 16 in verdict.reason
+
+
+@pytest.mark.parametrize("seconds", [1, -3600])
+def test_what_arrives_is_the_last_whatever_the_clock_says(seconds: int) -> None:
+    held = [copy_of(arrival("a", later(0)))]
+    new = arrival("b", later(seconds))
+    assert judge(new, held, LAST).disposition is ACCEPTED
+    assert judge(new, held, FIRST).disposition is SUPERSEDED
 
 
 def test_what_came_back_after_a_conflict_is_compared_to_the_last_copy() -> None:
@@ -80,7 +88,7 @@ def test_the_order_of_asking_does_not_decide_which_bytes_are_kept(
     kept: list[Copy] = []
     for number in order:
         new = arrival("abcde"[number], later(number))
-        verdict = judge(new, kept, policy) if kept else None
+        verdict = judge(new, kept, policy, in_order=False) if kept else None
         if verdict is not None and verdict.supersedes_open:
             kept.clear()
         if verdict is None or verdict.disposition is ACCEPTED:

@@ -185,11 +185,20 @@ async def test_other_bytes_of_a_closed_revision_are_a_late_instance(ledger: SqlL
     assert OLD in (await ledger.views.study("1.2.3")).repeats[0].instance.reason
 
 
+async def test_a_clock_that_steps_back_does_not_make_the_last_the_first(
+    ledger: SqlLedger,
+) -> None:
+    await ledger.record([instance(0, checksum=OLD, at=later(3600))])
+    (key,) = await ledger.record([instance(0, segment="s2", checksum=NEW, at=NOON)])
+    assert await delivered(ledger, key) == [NEW]
+
+
 async def test_a_rebuilt_ledger_prefers_the_last_whatever_segment_comes_first(
     ledger: SqlLedger,
 ) -> None:
     (key,) = await ledger.record([instance(0, segment="s2", checksum=NEW, at=later(1))])
-    assert await ledger.record([instance(0, checksum=OLD, at=NOON)]) == [None]
+    old = instance(0, checksum=OLD, at=NOON)
+    assert await ledger.record([old], in_order=False) == [None]
     assert await delivered(ledger, key) == [NEW]
 
 
