@@ -7,6 +7,8 @@ need() { # need PACKAGE PROGRAM: the package is wanted unless the program is the
 }
 need dcmtk /usr/bin/storescp
 need orthanc /usr/sbin/Orthanc
+need faketime /usr/bin/faketime
+need strace /usr/bin/strace
 [ -z "$packages" ] && exit 0
 
 sudo=""

@@ -20,6 +20,8 @@ from tests.e2e.stack import data_set_of, free_port, wait_until
 PROGRAMS = {
     "dcmtk": Path("/usr/bin/storescp"),  # by path: pynetdicom brings programs of the same names
     "orthanc": Path("/usr/sbin/Orthanc"),
+    "faketime": Path("/usr/bin/faketime"),
+    "strace": Path("/usr/bin/strace"),
 }
 ROUTER = ("-aec", "ROUTER", "-aet", "DCMTK", "127.0.0.1")
 """Arguments of dcmtk's clients, before the port."""
