@@ -46,6 +46,20 @@ async def test_what_storescu_sends_arrives_at_storescp_byte_for_byte(
         assert sorted(peer.data_sets().values()) == sorted(map(data_set_of, paths))
 
 
+async def test_what_is_sent_at_a_rate_arrives_byte_for_byte_too(
+    data_folder: Path, tmp_path: Path
+) -> None:
+    paths = make_ct_series(tmp_path / "ct", instances=4, rows=256, columns=256)
+    with storescp(tmp_path / "writer") as peer:
+        at_a_rate = f"{{BACKUP: {{host: 127.0.0.1, port: {peer.port}, rate: 500kB}}}}"
+        async with live_router(data_folder, at_a_rate) as router:
+            send = ("dcmsend", "+sd", *ROUTER, str(router.port), str(tmp_path / "ct"))
+            await run_blocking(partial(dcmtk, *send))
+            await router.settled(studies=1)
+
+        assert sorted(peer.data_sets().values()) == sorted(map(data_set_of, paths))
+
+
 async def test_what_dcmsend_sends_arrives_as_if_it_were_sent_straight_to_the_writer(
     data_folder: Path, tmp_path: Path
 ) -> None:
