@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from router.dicom import dimse, statuses
+from router.dicom import dimse, statuses, uids
 from router.dicom.dimse import (
     CCancelRQ,
     CEchoRQ,
@@ -100,7 +100,7 @@ class Operations:
             reception.abandon()
 
     def _start(self, message: Message, context: AcceptedContext) -> None:
-        if isinstance(message, CStoreRQ):
+        if isinstance(message, CStoreRQ) and may_bring_instances(context):
             self._reception = self._receiver.begin_store(message, context)
         else:
             needs_data = isinstance(message, CFindRQ | NActionRQ | NEventReportRQ)
@@ -135,6 +135,9 @@ class Operations:
                 self._responder.respond(
                     context_id, CEchoRSP(message_id, context.abstract_syntax, statuses.SUCCESS)
                 )
+            case CStoreRQ():
+                refused = refusal(message, statuses.SOP_CLASS_NOT_SUPPORTED)
+                self._responder.respond(context_id, refused)
             case UnknownRequest():
                 self._responder.fail(context_id, message, statuses.UNRECOGNISED_OPERATION, "")
             case MalformedRequest(missing=missing):
@@ -160,6 +163,14 @@ class Operations:
         data = collector.take() if request.has_data_set else None
         if not self._receiver.request(request, context, data, respond):
             respond(refusal(request, statuses.UNRECOGNISED_OPERATION))
+
+
+def may_bring_instances(context: AcceptedContext) -> bool:
+    """Whether instances may come in this context; of which class, each says itself.
+
+    Classes of nobody's knowledge may be for storage; verification and its like are not.
+    """
+    return not uids.is_known_non_storage(context.abstract_syntax)
 
 
 def refusal(request: Refusable, status: int) -> dimse.Response:

@@ -155,6 +155,15 @@ UNUSUAL = {
         },
         0x0211,
     ),
+    "a store where nothing is stored": (
+        {
+            **COMMAND,
+            commandset.COMMAND_FIELD: dimse.C_STORE_RQ,
+            commandset.AFFECTED_SOP_CLASS_UID: CT_IMAGE,
+            commandset.AFFECTED_SOP_INSTANCE_UID: "1.2.3",
+        },
+        0x0122,
+    ),
 }
 
 

@@ -1,0 +1,1 @@
+"""Conversations in bytes that any Storage SCP can be measured with: ``python -m tests.wire``."""
