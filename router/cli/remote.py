@@ -67,7 +67,7 @@ def study(url: str, study_instance_uid: str, as_json: bool) -> None:
         return
     for revision in answer["revisions"]:
         _print_revision(revision)
-    for kept_apart in ("quarantine", "refusals"):
+    for kept_apart in ("quarantine", "repeats", "refusals"):
         if answer[kept_apart]:
             _print_instances(kept_apart, answer[kept_apart])
 

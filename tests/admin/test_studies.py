@@ -135,6 +135,24 @@ async def test_an_unknown_delivery_is_not_found(client: Client, number: str) -> 
     assert answer.body["detail"] == f"the ledger holds no delivery {number}"
 
 
+async def test_a_study_shows_what_came_again_and_what_was_made_of_it(
+    client: Client, ledger: SqlLedger
+) -> None:
+    original, again = instance(0), instance(0, segment="segment-2")
+    corrected = instance(0, segment="segment-3", checksum="b" * 16)
+    await ledger.record([original, again, corrected])
+
+    shown = (await client.get("/studies/1.2.3")).body
+
+    assert (shown["instances"], shown["repeated"]) == (1, 3)
+    assert [(one["disposition"], one["checksum"]) for one in shown["repeats"]] == [
+        ("accepted", corrected.checksum),
+        ("duplicate", original.checksum),
+        ("superseded", original.checksum),
+    ]
+    assert original.checksum in shown["repeats"][0]["reason"]
+
+
 async def test_refusals_are_listed_with_status_and_reason(
     client: Client, ledger: SqlLedger
 ) -> None:
