@@ -61,17 +61,21 @@ def test_a_ledger_that_is_deleted_in_the_middle_of_deliveries_loses_nothing(
     router: RouterProcess, backup: WriterProcess, tmp_path: Path
 ) -> None:
     paths = make_ct_series(tmp_path / "ct", instances=300, rows=256, columns=256)
-    assert send(router, paths).acknowledged == set(paths)
-    wait_until(lambda: backup.count() > 10, "the delivery has begun")
-    router.kill()
-    assert backup.count() < len(paths)
-    for path in ledger_of(router).parent.glob("ledger.db*"):
-        path.unlink()
+    ct = WriterProcess(tmp_path, "CT", router.url, "MODALITY|EQUAL|CT")
+    with running(ct):
+        wait_until(lambda: router.candidates() == {"BACKUP", "CT"}, "both are registered")
+        assert send(router, paths).acknowledged == set(paths)
+        wait_until(lambda: backup.count() > 10, "the delivery has begun")
+        router.kill()
+        assert backup.count() < len(paths)
+        for path in ledger_of(router).parent.glob("ledger.db*"):
+            path.unlink()
 
-    router.start()
+        router.start()
 
-    wait_until(lambda: backup.count() == len(paths), "everything is delivered")
-    assert backup.data_sets() == data_sets(paths)
+        wait_until(lambda: backup.count() == len(paths), "the backup writer has everything")
+        wait_until(lambda: ct.count() == len(paths), "the other one too, though it had to register")
+    assert backup.data_sets() == ct.data_sets() == data_sets(paths)
 
 
 def test_a_locked_ledger_holds_no_modality_up_and_everything_is_delivered_afterwards(
