@@ -25,6 +25,7 @@ from router.commitment.awaited import AwaitedReports
 from router.commitment.operations import CommitmentOperations
 from router.commitment.sender import AssociationReportSender
 from router.commitment.service import CommitmentService
+from router.completion.declaring import Declarations
 from router.completion.determiner import Determiner
 from router.completion.held import CandidateFollower
 from router.completion.service import CompletionService
@@ -163,7 +164,9 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         interventions = Interventions(
             ledger, clock, registry.candidate, dispatcher.intervene, settled
         )
-        api = Api(registry, ledger.views, interventions, phase, registration_token(settings))
+        declarations = Declarations(ledger.views, completion.complete_now)
+        token = registration_token(settings)
+        api = Api(registry, ledger.views, interventions, declarations, phase, token)
         http = await stack.enter_async_context(
             serve_http(create_app(api), settings.router.http.host, settings.router.http.port)
         )

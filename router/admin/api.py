@@ -155,6 +155,15 @@ async def resend_study(api: Api, call: Call[Nothing, Resending]) -> Resent:
     return Resent(deliveries=await api.interventions.resend(uid, call.body.aet))
 
 
+async def complete_study(api: Api, call: Call[Nothing, Nothing]) -> Done:
+    """Say that all of a study has arrived, whatever its completion policy waits for.
+
+    What is being received still belongs to it. 409 if nothing of it is open.
+    """
+    await api.declarations.complete(call.path["study_instance_uid"])
+    return Done()
+
+
 async def list_refusals(api: Api, call: Call[RefusalQuery, Nothing]) -> Refusals:
     """List instances that were discarded or refused, newest first."""
     query = call.query
@@ -230,6 +239,8 @@ ROUTES: tuple[Route[Any, Any, Any], ...] = (
     Route("GET", "/studies/{study_instance_uid}", Nothing, Nothing, Study, show_study, _SHOWS),
     Route("POST", "/studies/{study_instance_uid}/resend", Nothing, Resending, Resent, resend_study,
           _DECISIONS, guarded=True),
+    Route("POST", "/studies/{study_instance_uid}/complete", Nothing, Nothing, Done, complete_study,
+          _CHANGES, guarded=True),
     Route("GET", "/deliveries", DeliveryQuery, Nothing, Deliveries, list_deliveries, _LISTS),
     Route("GET", "/deliveries/{id}", Nothing, Nothing, DeliveryAnswer, show_delivery, _SHOWS),
     Route("POST", "/deliveries/{id}/retry", Nothing, Nothing, DeliveryChanged, retry_delivery,

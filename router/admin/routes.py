@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from router.admin.problems import RequestError, misunderstood
+from router.completion.declaring import Declarations
 from router.delivery.interventions import Interventions
 from router.ports import LedgerViews
 from router.registry.service import Registry
@@ -41,6 +42,7 @@ class Api:
     registry: Registry
     views: LedgerViews
     interventions: Interventions
+    declarations: Declarations
     readiness: Callable[[], Sequence[str]]
     token: str | None = None
 

@@ -200,6 +200,18 @@ def resend(
 
 
 @app.command()
+def complete(
+    study: Annotated[str, typer.Argument(help="A Study Instance UID.")],
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Say that all of a study has arrived: it goes to its candidates now."""
+    from router.cli import remote
+
+    remote.complete(url, study, token)
+
+
+@app.command()
 def demo() -> None:
     """Start a router and three writers, send real studies, prove where every byte arrived."""
     from router.demo.run import run_demo

@@ -138,6 +138,12 @@ def resend(url: str, study_instance_uid: str, to: Sequence[str], token: str | No
     _print_deliveries("sent again", change(url, path, body, token)["deliveries"])
 
 
+def complete(url: str, study_instance_uid: str, token: str | None) -> None:
+    """Say that all of a study has arrived."""
+    change(url, f"/studies/{quote(study_instance_uid, safe='')}/complete", None, token)
+    console.print(f"study {study_instance_uid} is complete, and on its way to its candidates")
+
+
 def _print_deliveries(title: str, found: Sequence[dict[str, Any]]) -> None:
     print_table(
         title,

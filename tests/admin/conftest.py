@@ -14,6 +14,7 @@ import pytest
 from router.admin.api import create_app
 from router.admin.routes import Api
 from router.admin.server import serve_http
+from router.completion.declaring import Declarations
 from router.delivery.interventions import Interventions
 from router.domain.candidate import Candidate
 from router.ledger.ledger import SqlLedger, open_ledger
@@ -32,6 +33,21 @@ class Answer:
     headers: dict[str, str]
 
 
+@dataclass
+class Arriving:
+    """Studies that have something open, and why those that were completed are complete."""
+
+    open: set[str] = field(default_factory=set)
+    completed: dict[str, str] = field(default_factory=dict)
+
+    def complete_now(self, study_instance_uid: str, because: str) -> bool:
+        """As the completion service does."""
+        if study_instance_uid not in self.open:
+            return False
+        self.completed[study_instance_uid] = because
+        return True
+
+
 @dataclass(frozen=True)
 class Client:
     """Speaks to the API as any client does."""
@@ -39,6 +55,7 @@ class Client:
     session: aiohttp.ClientSession
     registry: Registry
     not_ready: list[str] = field(default_factory=list)
+    arriving: Arriving = field(default_factory=Arriving)
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         """Send a request; the answer's JSON."""
@@ -95,14 +112,17 @@ def serve(ledger: SqlLedger) -> Serve:
         assert settings is not None
         registry = Registry(settings, ledger, ledger.views, ManualClock(), nobody_answers)
         not_ready: list[str] = []
+        arriving = Arriving()
+        declarations = Declarations(ledger.views, arriving.complete_now)
+        decide = interventions(registry, ledger)
         app = create_app(
-            Api(registry, ledger.views, interventions(registry, ledger), lambda: not_ready, token)
+            Api(registry, ledger.views, decide, declarations, lambda: not_ready, token)
         )
         async with (
             serve_http(app, "127.0.0.1", 0) as server,
             aiohttp.ClientSession(server.url, timeout=aiohttp.ClientTimeout(total=10)) as session,
         ):
-            yield Client(session, registry, not_ready)
+            yield Client(session, registry, not_ready, arriving)
 
     return serving
 

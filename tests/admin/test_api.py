@@ -13,6 +13,7 @@ from router.admin.api import ROUTES, create_app
 from router.admin.problems import answer_problems
 from router.admin.routes import Api
 from router.admin.server import serve_http
+from router.completion.declaring import Declarations
 from router.domain.errors import ConfigurationError, LedgerFailed
 from router.ledger.ledger import SqlLedger
 from tests.admin.conftest import Client, interventions
@@ -47,7 +48,13 @@ async def test_the_description_lists_exactly_what_is_served(
         (method.upper(), path) for path, methods in document["paths"].items() for method in methods
     }
     application = create_app(
-        Api(client.registry, ledger.views, interventions(client.registry, ledger), list)
+        Api(
+            client.registry,
+            ledger.views,
+            interventions(client.registry, ledger),
+            Declarations(ledger.views, client.arriving.complete_now),
+            list,
+        )
     )
     served = {
         (route.method, route.resource.canonical)

@@ -11,13 +11,14 @@ from aiohttp import web
 from router.admin.api import create_app
 from router.admin.routes import Api
 from router.admin.server import serve_http
+from router.completion.declaring import Declarations
 from router.domain.candidate import Candidate
 from router.domain.instance import Disposition
 from router.ledger.ledger import open_ledger
 from router.registry.request import RegistrationRequest
 from router.registry.service import Registry
 from router.settings.load import examine_text
-from tests.admin.conftest import interventions
+from tests.admin.conftest import Arriving, interventions
 from tests.cli.command import Ran, dicom_router
 from tests.clock import ManualClock
 from tests.e2e.stack import free_port
@@ -46,7 +47,10 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         await route(ledger, keys[0], decision("BACKUP", unmatched=("XRAY",)))
         odd = instance(1, study="1.2.4", disposition=Disposition.QUARANTINED, reason="too deep")
         await ledger.record([odd])
-        app = create_app(Api(registry, ledger.views, interventions(registry, ledger), list, TOKEN))
+        arriving = Arriving({"1.2.5"})
+        declarations = Declarations(ledger.views, arriving.complete_now)
+        decide = interventions(registry, ledger)
+        app = create_app(Api(registry, ledger.views, decide, declarations, list, TOKEN))
         async with serve_http(app, "127.0.0.1", 0) as server:
             yield server.url
 
@@ -148,6 +152,20 @@ async def test_a_decision_that_cannot_be_carried_out_says_why(url: str) -> None:
 
     assert ran.status == 2
     assert "cannot revive a delivery that is pending" in ran.err
+
+
+async def test_a_study_is_said_to_be_complete(url: str) -> None:
+    ran = await dicom_router("complete", "1.2.5", "--url", url, "--token", TOKEN)
+
+    assert ran.status == 0
+    assert "1.2.5 is complete" in ran.out
+
+
+async def test_a_study_that_is_complete_already_is_not_completed_again(url: str) -> None:
+    ran = await dicom_router("complete", "1.2.3", "--url", url, "--token", TOKEN)
+
+    assert ran.status == 2
+    assert "nothing of study 1.2.3 is open: it is routed" in ran.err
 
 
 async def test_a_decision_needs_the_token(url: str) -> None:
