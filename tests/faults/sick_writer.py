@@ -21,6 +21,8 @@ from router.dicom.pdu import AssociateAC, AssociateRQ, PDUType
 
 WELL = "well"
 RESET_AFTER_BYTES = 40_000
+CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+REJECTION = pdu.AssociateRJ(result=1, source=1, reason=1)  # permanent, no reason given
 ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
 P_DATA, RELEASE_RQ = 4, 5
 NEVER_S = 3600.0
@@ -30,6 +32,7 @@ class Illness(StrEnum):
     """What a writer does wrong."""
 
     MUTE = "accepts a connection and never answers the association request"
+    REJECTS = "rejects every association"
     SILENT = "accepts an association, takes an instance and never answers it"
     DEAF = "accepts an association and never reads from it"
     BREAKS = "resets the connection in the middle of every object"
@@ -37,7 +40,7 @@ class Illness(StrEnum):
     FULL = "answers A700"
     WARNS = "answers B000"
     REFUSES_SECOND = "answers C000 to instance 2"
-    HALF = "refuses every second presentation context"
+    HALF = "refuses every presentation context but those of CT Image Storage"
     CLOSES = "closes the connection after each instance"
 
 
@@ -76,12 +79,22 @@ class Visit:
     async def _accept(self, body: bytes) -> None:
         request = pdu.decode(PDUType.ASSOCIATE_RQ, body)
         assert isinstance(request, AssociateRQ)
+        if self.has(Illness.REJECTS):
+            self.writer.write(pdu.encode(REJECTION))
+            raise Gone
         answer = negotiate(request, AcceptancePolicy())
         assert isinstance(answer, AssociateAC)
         if self.has(Illness.HALF):
+            foreign = {
+                proposed.context_id
+                for proposed in request.contexts
+                if proposed.abstract_syntax != CT_IMAGE_STORAGE
+            }
             results = tuple(
-                replace(result, result=ABSTRACT_SYNTAX_NOT_SUPPORTED) if number % 2 else result
-                for number, result in enumerate(answer.results)
+                replace(result, result=ABSTRACT_SYNTAX_NOT_SUPPORTED)
+                if result.context_id in foreign
+                else result
+                for result in answer.results
             )
             answer = replace(answer, results=results)
         self.writer.write(pdu.encode(answer))
