@@ -28,7 +28,7 @@ from tests.wire.expected import (
 )
 
 ROOT = "1.2.826.99.2"
-BROKEN = aborts(2, 0, 5, 6)
+BROKEN = aborts()
 SETS = "PS3.7 6.3, annex E: command sets"
 OPERATIONS = "PS3.7 9, annex C: operations"
 STORAGE = "PS3.4 B.2.3: statuses of C-STORE"
