@@ -142,7 +142,7 @@ def _answer_context(context: ProposedContext, policy: AcceptancePolicy) -> Conte
     fallback = offered[0] if offered else uids.IMPLICIT_VR_LITTLE_ENDIAN
     if context.context_id % 2 == 0:
         return ContextResult(context.context_id, USER_REJECTION, fallback)
-    if not _is_wanted(context.abstract_syntax, policy):
+    if not accepts_sop_class(context.abstract_syntax, policy):
         return ContextResult(context.context_id, ABSTRACT_SYNTAX_NOT_SUPPORTED, fallback)
     chosen = _choose(context)
     if chosen is None:
@@ -150,7 +150,8 @@ def _answer_context(context: ProposedContext, policy: AcceptancePolicy) -> Conte
     return ContextResult(context.context_id, ACCEPTED, chosen)
 
 
-def _is_wanted(abstract_syntax: str, policy: AcceptancePolicy) -> bool:
+def accepts_sop_class(abstract_syntax: str, policy: AcceptancePolicy) -> bool:
+    """Whether instances, or requests, of this SOP class are taken at all."""
     if abstract_syntax == uids.VERIFICATION or uids.is_storage_sop_class(abstract_syntax):
         return True
     if abstract_syntax == uids.STORAGE_COMMITMENT_PUSH:

@@ -10,6 +10,8 @@ from router.domain.errors import CannotUnderstand
 from router.domain.instance import Identity
 
 PREAMBLE = bytes(128) + b"DICM"
+MAX_HEADER_BYTES = 64 * 1024
+"""So much is kept while a head that never ends is read; real ones have a few hundred bytes."""
 
 _SHORT = struct.Struct("<HH2sH")
 _LONG = struct.Struct("<HH2sxxI")
@@ -66,31 +68,81 @@ class FileHeader:
     data_set_offset: int
 
 
+class FileHeaderReader:
+    """Reads the head of a file as its bytes arrive; the group length is not trusted."""
+
+    __slots__ = ("_held", "_is_cut", "_position", "_values")
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._position = len(PREAMBLE)
+        self._is_cut = True  # what is held ends in the middle of something
+        self._values: dict[int, str] = {}
+
+    def feed(self, data: bytes | memoryview) -> FileHeader | None:
+        """Take the next bytes; the header, as soon as something else stands behind it.
+
+        Raises ``CannotUnderstand`` when it is not Part 10, is longer than ``MAX_HEADER_BYTES``, or
+        does not name class, instance and transfer syntax.
+        """
+        self._held += data
+        if len(self._held) < len(PREAMBLE):
+            return None
+        if self._held[128:132] != b"DICM":
+            raise CannotUnderstand("not a DICOM file: the prefix DICM is missing")
+        if self._reaches_the_data_set():
+            return self._header()
+        if self._is_cut and len(self._held) > MAX_HEADER_BYTES:
+            raise CannotUnderstand("the File Meta group is cut short, or longer than any")
+        return None
+
+    def finish(self) -> FileHeader:
+        """The header, when no more bytes come; raises as ``feed`` does."""
+        if len(self._held) < len(PREAMBLE):
+            raise CannotUnderstand("not a DICOM file: the prefix DICM is missing")
+        if self._is_cut:
+            raise CannotUnderstand("the File Meta group is cut short")
+        return self._header()
+
+    def rest(self) -> memoryview:
+        """What has been fed of the data set."""
+        return memoryview(self._held)[self._position :]
+
+    def _reaches_the_data_set(self) -> bool:
+        """Read the elements that are there whole; whether one of another group follows."""
+        held = self._held
+        self._is_cut = True
+        while self._position + 8 <= len(held):
+            group, element, vr, length = _SHORT.unpack_from(held, self._position)
+            if group != 2:
+                return True
+            start = self._position + 8
+            if vr in _LONG_VRS:
+                if self._position + 12 > len(held):
+                    return False
+                length = _LONG.unpack_from(held, self._position)[3]
+                start = self._position + 12
+            if start + length > len(held):
+                return False
+            value = bytes(held[start : start + length])
+            self._values[element] = value.rstrip(b"\0 ").decode("latin-1")
+            self._position = start + length
+        self._is_cut = False
+        return False
+
+    def _header(self) -> FileHeader:
+        values = self._values
+        wanted = (values.get(0x10, ""), values.get(0x02, ""), values.get(0x03, ""))
+        if not all(wanted):
+            raise CannotUnderstand("the File Meta group lacks class, instance or transfer syntax")
+        return FileHeader(*wanted, self._position)
+
+
 def read_file_header(data: bytes) -> FileHeader:
     """Read the head of a file from its first bytes; the group length is not trusted.
 
     Raises ``CannotUnderstand`` when it is not Part 10, or its File Meta group is cut short or does
     not name class, instance and transfer syntax.
     """
-    if data[128:132] != b"DICM":
-        raise CannotUnderstand("not a DICOM file: the prefix DICM is missing")
-    values: dict[int, str] = {}
-    position = len(PREAMBLE)
-    while position + 8 <= len(data):
-        group, element, vr, length = _SHORT.unpack_from(data, position)
-        if group != 2:
-            break
-        start = position + 8
-        if vr in _LONG_VRS:
-            if position + 12 > len(data):
-                raise CannotUnderstand("the File Meta group is cut short")
-            length = _LONG.unpack_from(data, position)[3]
-            start = position + 12
-        if start + length > len(data):
-            raise CannotUnderstand("the File Meta group is cut short")
-        values[element] = data[start : start + length].rstrip(b"\0 ").decode("latin-1")
-        position = start + length
-    wanted = (values.get(0x10, ""), values.get(0x02, ""), values.get(0x03, ""))
-    if not all(wanted):
-        raise CannotUnderstand("the File Meta group lacks class, instance or transfer syntax")
-    return FileHeader(*wanted, position)
+    reader = FileHeaderReader()
+    return reader.feed(data) or reader.finish()

@@ -11,6 +11,7 @@ from router.dicom.dimse import CStoreRQ, Message
 from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress, Respond
 from router.dicom.negotiation import AcceptancePolicy, AcceptedContext, negotiate
 from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ
+from router.domain.instance import Identity
 from router.ingress.store import Arrivals, Door, Reception, Source
 
 log = structlog.get_logger(__name__)
@@ -103,7 +104,14 @@ class IngressAssociation:
 
     def begin_store(self, request: CStoreRQ, context: AcceptedContext) -> Reception:
         """An instance begins to arrive."""
-        return Reception(self._door, self._source, request, context)
+        announced = Identity(
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            study_instance_uid="",
+            series_instance_uid="",
+            transfer_syntax_uid=context.transfer_syntax,
+        )
+        return Reception(self._door, self._source, announced)
 
     def request(
         self, message: Message, context: AcceptedContext, data: bytes | None, respond: Respond

@@ -105,14 +105,18 @@ def judge(
 ) -> Verdict:
     """Decide about a data set that has been received whole.
 
-    ``announced`` is what the command set (or its equivalent) says; its study and series are
-    empty. Statuses are those of PS3.4 table B.2-1.
+    ``announced`` is what came before the data set: what the command set or the File Meta group
+    says, and the study that the URL names, else none. Statuses are those of PS3.4 table B.2-1.
     """
     facts = with_provenance(scan.facts, announced, provenance)
     identity = _identity(announced, facts)
     unusable = _unusable_uids(identity)
     if unusable:
         return _refused(statuses.CANNOT_UNDERSTAND, unusable, identity, facts)
+    study_uid = announced.study_instance_uid
+    if study_uid and identity.study_instance_uid not in ("", study_uid):
+        reason = f"it is of study {identity.study_instance_uid}, and was sent for {study_uid}"
+        return _refused(statuses.STUDY_DOES_NOT_MATCH, reason, identity, facts)
     if scan.finding is not None:
         return _malformed(scan.finding.reason, identity, facts, policy)
     contradiction = _contradiction(announced, facts)
@@ -166,7 +170,7 @@ def _contradiction(announced: Identity, facts: Facts) -> str:
     for name, said in pairs:
         found = _first(facts, name)
         if found and found != said:
-            return f"{name} is {found} in the data set but {said} in the command set"
+            return f"{name} is {found} in the data set but {said} was announced"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""C-STORE as SCP: from the first fragment to the acknowledgement.
+"""The one way into the spool, for C-STORE and STOW-RS: from the first byte to the acknowledgement.
 
 ``receive -> filter -> spool -> acknowledge -> record``. The status 0000 is answered only after the
 spool has called back with a durable instance. Everything here runs in callbacks of the event
@@ -14,8 +14,6 @@ from typing import Protocol
 import structlog
 
 from router.dicom import statuses
-from router.dicom.dimse import CStoreRQ
-from router.dicom.negotiation import AcceptedContext
 from router.dicom.part10 import file_header
 from router.dicom.scanner import DataSetScanner, ScanLimits, ScanPlan, ScanResult
 from router.domain.errors import RouterError, SpoolFull
@@ -74,7 +72,7 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The association that an instance arrives on."""
+    """What an instance arrives on: an association, or a STOW-RS request."""
 
     calling_ae_title: str
     called_ae_title: str
@@ -84,6 +82,9 @@ class Source:
 
 class Reception:
     """One instance while it arrives.
+
+    ``announced`` is what came before the data set: in the command set, or in URL and File Meta
+    group. ``fault`` is why it is refused already; what comes of it is let pass.
 
     A fault never ends the association: the rest of the data set is let pass, and the instance
     gets the status of its fault. Once the data set is complete the instance is kept, even if the
@@ -102,16 +103,12 @@ class Reception:
         "_writer",
     )
 
-    def __init__(self, door: Door, source: Source, request: CStoreRQ, context: AcceptedContext):
+    def __init__(
+        self, door: Door, source: Source, announced: Identity, fault: RouterError | None = None
+    ):
         self._door = door
         self._source = source
-        self._announced = Identity(
-            sop_class_uid=request.sop_class_uid,
-            sop_instance_uid=request.sop_instance_uid,
-            study_instance_uid="",
-            series_instance_uid="",
-            transfer_syntax_uid=context.transfer_syntax,
-        )
+        self._announced = announced
         self._provenance = Provenance(
             calling_ae_title=source.calling_ae_title,
             called_ae_title=source.called_ae_title,
@@ -119,12 +116,13 @@ class Reception:
             association_id=source.association_id,
             received_at=door.clock.now(),
         )
-        self._fault: RouterError | None = None
+        self._fault = fault
         self._is_recognised = False
         self._is_over = False
         self._writer: SpoolWriter | None = None
-        self._scanner = DataSetScanner(door.plan, context.transfer_syntax, door.limits)
-        self._open()
+        self._scanner = DataSetScanner(door.plan, announced.transfer_syntax_uid, door.limits)
+        if fault is None:
+            self._open()
         door.arrivals.receiving(source.association_id)
 
     def _open(self) -> None:
@@ -150,6 +148,11 @@ class Reception:
         try:
             writer.write(fragments)
         except RouterError as fault:
+            self._fail(fault)
+
+    def refuse(self, fault: RouterError) -> None:
+        """Refuse it for this fault, if for none before; what still comes of it is let pass."""
+        if self._fault is None:
             self._fail(fault)
 
     def finish(self, answer: Answer) -> None:

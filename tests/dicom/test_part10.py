@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.dicom import uids
-from router.dicom.part10 import FileHeader, file_header, read_file_header
+from router.dicom.part10 import (
+    MAX_HEADER_BYTES,
+    FileHeader,
+    FileHeaderReader,
+    file_header,
+    read_file_header,
+)
 from router.domain.errors import CannotUnderstand
 from router.domain.instance import Identity
 from tests.corpus import CorpusFile, real_files
@@ -98,3 +104,33 @@ def test_any_bytes_are_a_head_or_are_not_understood(data: bytes, prefixed: bool)
 def test_text_that_no_character_set_of_the_group_has_is_replaced() -> None:
     meta = pydicom.dcmread(BytesIO(file_header(IDENTITY, "山田"))).file_meta
     assert meta.SourceApplicationEntityTitle == "??"
+
+
+@given(IDENTITIES, AE_TITLES, st.binary(max_size=50), st.integers(1, 100))
+def test_a_head_in_pieces_is_read_as_in_one(
+    identity: Identity, calling: str, data: bytes, size: int
+) -> None:
+    content = file_header(identity, calling) + b"\x08\0\5\0CS\0\0" + data
+    reader = FileHeaderReader()
+    position, header = 0, None
+    while header is None:
+        header = reader.feed(content[position : position + size])
+        position += size
+
+    assert header == read_file_header(content)
+    assert bytes(reader.rest()) + content[position:] == content[header.data_set_offset :]
+
+
+@pytest.mark.parametrize("end", [0, 100, 132, 140, 150])
+def test_a_head_that_never_comes_whole_is_refused(end: int) -> None:
+    reader = FileHeaderReader()
+    assert reader.feed(file_header(IDENTITY, "CT1")[:end]) is None
+    with pytest.raises(CannotUnderstand):
+        reader.finish()
+
+
+def test_a_head_without_end_is_not_kept() -> None:
+    reader = FileHeaderReader()
+    endless = file_header(IDENTITY, "CT1") + b"\2\0\x99\0OB\0\0\xff\xff\xff\xff"
+    with pytest.raises(CannotUnderstand, match="longer than any"):
+        reader.feed(endless + bytes(MAX_HEADER_BYTES))
