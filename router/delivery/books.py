@@ -10,7 +10,8 @@ from typing import TypeVar
 import anyio
 import structlog
 
-from router.delivery.queue import NEVER, CandidateQueue, QueuedDelivery
+from router.delivery.queue import NEVER, CandidateQueue
+from router.delivery.queued import QueuedDelivery
 from router.delivery.settings import DeliverySettings
 from router.domain.commitment import Reference
 from router.domain.delivery import Delivery, DeliveryState, ItemResult
@@ -164,8 +165,8 @@ class Books:
 
     async def _begin(self, queued: QueuedDelivery) -> None:
         now = self._clock.now()
-        delivery = queued.delivery
-        await self._insist(lambda: self._ledger.begin_attempt(delivery.id, now))
+        await self._insist(lambda: self._ledger.begin_attempt(queued.delivery.id, now))
+        delivery = queued.delivery  # as it is now: a person may have revived it meanwhile
         self._queue.begin(
             queued,
             replace(

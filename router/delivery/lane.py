@@ -16,7 +16,8 @@ from router.delivery.books import Books
 from router.delivery.committer import Committer
 from router.delivery.gate import NOT_REGISTERED, Gate
 from router.delivery.health import Health
-from router.delivery.queue import NEVER, CandidateQueue, QueuedDelivery, Sending
+from router.delivery.queue import NEVER, CandidateQueue
+from router.delivery.queued import QueuedDelivery, Sending
 from router.delivery.sender import Sender, Way
 from router.delivery.settings import DeliverySettings
 from router.delivery.statistics import LaneStatistics

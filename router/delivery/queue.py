@@ -3,109 +3,24 @@
 Nothing here waits or does I/O: the lane asks, loads what is missing from the ledger, asks again.
 Held in memory are the deliveries themselves, which are light, and one page of items: that of the
 delivery whose turn it is. An overtaken delivery gives its page back and loads the rest anew.
+The deliveries of one study overtake each other never: see ``turns.Succession``.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import count
 
+from router.delivery.queued import Drops, QueuedDelivery, Sending
+from router.delivery.turns import Ready, Succession
 from router.domain.delivery import Delivery, DeliveryItem, ItemResult, Outcome, OutcomeKind
-from router.domain.schedule import order_key
 
-DROPS_UNTIL_ALONE = 2
 NEVER = math.inf
 REASONS_KEPT = 5
 OTHER_REASONS = "other reasons"
-
-
-@dataclass(slots=True)
-class Drops:
-    """How often an association dropped on an instance, and what the candidate held by then."""
-
-    counted: int = 0
-    stored_by_then: int = -1
-
-
-@dataclass(slots=True, eq=False)
-class QueuedDelivery:
-    """A delivery in the queue, and how far its present attempt has come."""
-
-    delivery: Delivery
-    due: float  # on the monotonic clock; ``NEVER``: not before it is woken
-    begun: bool = False
-    stopped: str = ""  # why nothing more is handed out in this attempt
-    cursor: int = 0  # every item up to this instance id has been handed out
-    exhausted: bool = False  # the ledger has nothing past the page
-    page: deque[DeliveryItem] = field(default_factory=deque)
-    returned: deque[DeliveryItem] = field(default_factory=deque)  # handed out, but not sent
-    suspects: deque[DeliveryItem] = field(default_factory=deque)  # to be sent alone and last
-    in_flight: int = 0
-    results: list[ItemResult] = field(default_factory=list)  # not in the ledger yet
-    setbacks: Counter[str] = field(default_factory=Counter)  # reasons, of this attempt
-    refusals: Counter[str] = field(default_factory=Counter)  # reasons, of all attempts
-    drops: dict[int, Drops] = field(default_factory=dict)  # by instance id, of all attempts
-    is_wanted: bool = False  # a person wants another attempt after this one, at once
-    faulty: set[int] = field(default_factory=set)  # instance ids that a fault of ours came up on
-
-    @property
-    def has_items(self) -> bool:
-        """Whether there is, or may be, an instance to hand out that no suspicion rests on."""
-        return not self.stopped and bool(self.returned or self.page or not self.exhausted)
-
-    @property
-    def has_suspects(self) -> bool:
-        """Whether there is an instance that must be sent alone and last."""
-        return not self.stopped and bool(self.suspects)
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether the attempt has nothing left to hand out or to hear of."""
-        return self.begun and not (self.has_items or self.has_suspects or self.in_flight)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the attempt has nothing left to do, and nothing to write down either."""
-        return self.is_answered and not self.results
-
-    def is_suspect(self, item: DeliveryItem) -> bool:
-        """Whether the item is sent alone and last, so that the rest is not kept from being sent.
-
-        Associations dropped on it more than once, or a fault of our own came up on it.
-        """
-        if item.instance_id in self.faulty:
-            return True
-        drops = self.drops.get(item.instance_id)
-        return drops is not None and drops.counted >= DROPS_UNTIL_ALONE
-
-    def postpone(self, delivery: Delivery, due: float) -> None:
-        """End the attempt; the next one walks over all pending items again."""
-        self.delivery = delivery
-        self.due = due
-        self.begun = self.exhausted = False
-        self.stopped = ""
-        self.cursor = 0
-        for items in (self.page, self.returned, self.suspects):
-            items.clear()
-        self.setbacks.clear()
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """One instance handed out to be sent."""
-
-    queued: QueuedDelivery
-    item: DeliveryItem
-    alone: bool = False  # on an association of its own, while nothing else is being sent
-
-
-_Entry = tuple[tuple[float, int], int, QueuedDelivery]
-"""The order key, a number that no other entry has, and the delivery."""
 
 
 class CandidateQueue:
@@ -120,7 +35,8 @@ class CandidateQueue:
         self._drops_allowed = drops_allowed
         self._deliveries: dict[int, QueuedDelivery] = {}
         self._begun: dict[int, QueuedDelivery] = {}
-        self._ready = _Ready()
+        self._ready = Ready()
+        self._succession = Succession()
         self._later: list[tuple[float, int]] = []
         self._page_of: QueuedDelivery | None = None
         self._alone = False
@@ -137,9 +53,13 @@ class CandidateQueue:
 
     def add(self, delivery: Delivery, due: float) -> None:
         """Take a delivery on; one that is known already stays as it is."""
-        if delivery.id not in self._deliveries:
-            self._deliveries[delivery.id] = QueuedDelivery(delivery, due)
-            self._schedule(delivery.id, due)
+        if delivery.id in self._deliveries:
+            return
+        queued = self._deliveries[delivery.id] = QueuedDelivery(delivery, due)
+        overtaken = self._succession.enter(queued)
+        if overtaken is not None:
+            self._ready.discard(overtaken)
+        self._schedule(delivery.id, due)
 
     def renew(self, delivery: Delivery, monotonic: float) -> None:
         """Take a delivery on that a person wants now, and forget what spoke against its instances.
@@ -173,13 +93,16 @@ class CandidateQueue:
         self._ready.discard(queued)
         self.unrecorded -= len(queued.results)
         queued.results.clear()
+        successor = self._succession.leave(queued)
+        if successor is not None:
+            self._let_go(successor)
 
     def release(self, monotonic: float) -> None:
         """Let every delivery take part whose time has come."""
         while self._later and self._later[0][0] <= monotonic:
             due, delivery_id = heapq.heappop(self._later)
             if self._waits_until(due, delivery_id):
-                self._ready.add(self._deliveries[delivery_id])
+                self._list(self._deliveries[delivery_id])
 
     def wake(self, monotonic: float) -> None:
         """Let every delivery that waits for its time take part now."""
@@ -220,6 +143,18 @@ class CandidateQueue:
         queued.postpone(delivery, due)
         self._schedule(delivery.id, due)
 
+    def _list(self, queued: QueuedDelivery) -> None:
+        """Let a delivery be sent, unless it waits for another one of its study."""
+        if self._succession.is_first(queued):
+            self._ready.add(queued)
+
+    def _let_go(self, queued: QueuedDelivery) -> None:
+        """The delivery waits for no other one of its study any more."""
+        if queued.begun:
+            self._ready.add(queued)
+        else:
+            self._schedule(queued.delivery.id, queued.due)
+
     def _schedule(self, delivery_id: int, due: float) -> None:
         if due < NEVER:
             heapq.heappush(self._later, (due, delivery_id))
@@ -239,6 +174,7 @@ class CandidateQueue:
         queued.delivery = delivery
         queued.begun = True
         self._begun[delivery.id] = queued
+        self._list(queued)  # a person may have asked for it meanwhile, and it was to wait again
 
     def fill(self, queued: QueuedDelivery, items: Sequence[DeliveryItem], *, last: bool) -> None:
         """Add a page of items past the cursor; ``last`` if the ledger has no more.
@@ -257,6 +193,8 @@ class CandidateQueue:
         while queued.page:
             item = queued.page.popleft()
             queued.cursor = item.instance_id
+            if item.drops and item.instance_id not in queued.drops:  # in a former run
+                queued.drops[item.instance_id] = Drops(item.drops, self.stored)
             if not queued.is_suspect(item):
                 return self._hand_out(Sending(queued, item))
             queued.suspects.append(item)
@@ -266,7 +204,7 @@ class CandidateQueue:
         """Hand out an instance that associations dropped on, once nothing else is in flight."""
         if self.in_flight:
             return None
-        queued = next((queued for queued in self._begun.values() if queued.has_suspects), None)
+        queued = next(iter(self._with_suspects()), None)
         if queued is None:
             return None
         self._alone = True
@@ -277,7 +215,14 @@ class CandidateQueue:
         """Whether there is, or may be, something to send beside what is in flight."""
         if self.head() is not None:
             return True
-        return not self.in_flight and any(queued.has_suspects for queued in self._begun.values())
+        return not self.in_flight and bool(self._with_suspects())
+
+    def _with_suspects(self) -> Sequence[QueuedDelivery]:
+        return [
+            queued
+            for queued in self._begun.values()
+            if queued.has_suspects and self._succession.is_first(queued)
+        ]
 
     def proposal(self, sending: Sending) -> Sequence[DeliveryItem]:
         """What an association for this instance should be fit for, most important first."""
@@ -308,7 +253,7 @@ class CandidateQueue:
         queued = sending.queued
         (queued.suspects if sending.alone else queued.returned).appendleft(sending.item)
         if self._knows(queued):
-            self._ready.add(queued)
+            self._list(queued)
 
     def finish(self, sending: Sending, outcome: Outcome, at: datetime) -> None:
         """Keep what became of an instance until it is written down."""
@@ -325,7 +270,8 @@ class CandidateQueue:
             self.stored += 1
             self.stored_bytes += item.ref.data_set_length
         if self._knows(queued):
-            queued.results.append(ItemResult(item.instance_id, outcome, at))
+            drops = queued.drops.get(item.instance_id, Drops()).counted
+            queued.results.append(ItemResult(item.instance_id, outcome, at, drops))
             self.unrecorded += 1
 
     def dropped(self, sending: Sending, reason: str, *, silent: bool) -> Outcome:
@@ -367,46 +313,6 @@ class CandidateQueue:
 
     def _knows(self, queued: QueuedDelivery) -> bool:
         return self._deliveries.get(queued.delivery.id) is queued
-
-
-class _Ready:
-    """The deliveries that may be sent now, in the order of the schedule."""
-
-    def __init__(self) -> None:
-        self._entries: dict[int, _Entry] = {}  # by delivery id: those that count
-        self._heap: list[_Entry] = []
-        self._numbers = count()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __iter__(self) -> Iterator[QueuedDelivery]:
-        return (entry[2] for entry in self._entries.values())
-
-    def __contains__(self, queued: QueuedDelivery) -> bool:
-        return queued.delivery.id in self._entries
-
-    def add(self, queued: QueuedDelivery) -> None:
-        """List a delivery, or give it the place that it has by now."""
-        entry = order_key(queued.delivery), next(self._numbers), queued
-        self._entries[queued.delivery.id] = entry
-        heapq.heappush(self._heap, entry)
-
-    def discard(self, queued: QueuedDelivery) -> None:
-        """Take a delivery off the list."""
-        self._entries.pop(queued.delivery.id, None)
-
-    def first(self) -> QueuedDelivery | None:
-        """The delivery whose turn it is; those that have nothing to hand out leave the list."""
-        while self._heap:
-            entry = self._heap[0]
-            queued = entry[2]
-            if self._entries.get(queued.delivery.id) is entry:
-                if queued.has_items:
-                    return queued
-                self.discard(queued)
-            heapq.heappop(self._heap)
-        return None
 
 
 def _count(reasons: Counter[str], reason: str) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from router.delivery.queue import Sending
+from router.delivery.queued import Sending
 from router.domain.delivery import Outcome
 from router.domain.errors import PeerTimeout, RouterError
 from router.ports import DestinationSession

@@ -127,6 +127,7 @@ class DeliveryItem:
     ref: SpoolRef
     checksum: str
     attempts: int
+    drops: int = 0  # associations that dropped on it so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class ItemResult:
     instance_id: int
     outcome: Outcome
     at: datetime
+    drops: int = 0  # associations that dropped on the instance so far
 
 
 @dataclass(frozen=True, slots=True)

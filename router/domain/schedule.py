@@ -1,4 +1,7 @@
-"""Order inside one candidate's queue: priority, then the least remaining work, with ageing."""
+"""Order inside one candidate's queue: priority, then the least remaining work, with ageing.
+
+That is between studies. The revisions of one study follow one another, whatever their size.
+"""
 
 from __future__ import annotations
 
@@ -27,3 +30,11 @@ def order_key(delivery: Delivery) -> tuple[float, int]:
     weight = AGEING_S * math.log(max(1, delivery.remaining_bytes))
     steps = delivery.priority / PRIORITY_STEP
     return delivery.created_at.timestamp() + PRIORITY_S * steps + weight, delivery.id
+
+
+def succession_key(delivery: Delivery) -> tuple[int, int]:
+    """Smaller goes first of the deliveries of one study: the older revision, then who came first.
+
+    A later revision may hold other bytes of an instance; they have to come last.
+    """
+    return delivery.revision_number, delivery.id

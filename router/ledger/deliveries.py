@@ -252,6 +252,7 @@ def _store_items(connection: Connection, delivery_id: int, items: Sequence[_Item
         .values(
             state=bindparam("state"),
             attempts=bindparam("attempts"),
+            drops=bindparam("drops"),
             status=bindparam("status"),
             reason=bindparam("reason"),
             answered_at=bindparam("answered_at"),
@@ -261,6 +262,7 @@ def _store_items(connection: Connection, delivery_id: int, items: Sequence[_Item
                 "item": item.instance_id,
                 "state": item.state,
                 "attempts": item.attempts,
+                "drops": item.last.drops,
                 "status": item.last.outcome.status,
                 "reason": item.last.outcome.reason,
                 "answered_at": item.last.at,

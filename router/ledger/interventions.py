@@ -36,8 +36,8 @@ def revive(connection: Connection, delivery_id: int, at: datetime) -> Interventi
     _check_retained(connection, of_delivery & (delivery_item.c.state != ItemState.DELIVERED))
     connection.execute(
         update(delivery_item)
-        .where(of_delivery, delivery_item.c.state == ItemState.REFUSED)
-        .values(state=ItemState.PENDING)
+        .where(of_delivery, delivery_item.c.state != ItemState.DELIVERED)
+        .values(state=ItemState.PENDING, drops=0)
     )
     _, remaining = count_items(
         connection, of_delivery & (delivery_item.c.state == ItemState.PENDING)

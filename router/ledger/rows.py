@@ -96,6 +96,7 @@ SELECT_ITEMS: Select[Any] = (
         segment.c.name.label("segment"),
         delivery_item.c.state.label("item_state"),
         delivery_item.c.attempts,
+        delivery_item.c.drops,
         delivery_item.c.status,
         delivery_item.c.reason.label("item_reason"),
     )
@@ -191,6 +192,7 @@ def item_of(row: Row[Any]) -> DeliveryItem:
         ref=spool_ref(row),
         checksum=row.checksum,
         attempts=row.attempts,
+        drops=row.drops,
     )
 
 

@@ -239,6 +239,7 @@ delivery_item = Table(
     Column("instance_id", _Id, ForeignKey("instance.id"), primary_key=True),
     Column("state", _words(ItemState), nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("drops", Integer, nullable=False, server_default=text("0")),  # of associations, on it
     Column("status", Integer),  # the last answer, NULL where none came
     Column("reason", Text, nullable=False),
     Column("answered_at", UtcDateTime),

@@ -14,6 +14,8 @@ BYTES = 1000
 def delivery(
     number: int = 1,
     *,
+    study: int = 0,
+    revision: int = 1,
     priority: int = 10,
     instances: int = 3,
     delivered: int = 0,
@@ -21,13 +23,13 @@ def delivery(
     remaining_bytes: int | None = None,
     created_at: datetime = NOON,
 ) -> Delivery:
-    """Give the ``number``-th delivery of a queue."""
+    """Give the ``number``-th delivery of a queue: by default, of a study of its own."""
     left = instances - delivered - refused
     return Delivery(
         id=number,
         revision_id=number,
-        study_instance_uid=f"1.2.{number}",
-        revision_number=1,
+        study_instance_uid=f"1.2.{study or number}",
+        revision_number=revision,
         ae_title="XRAY",
         state=DeliveryState.PENDING,
         priority=priority,

@@ -113,15 +113,16 @@ class Hospital:
         study: str = "1.2.3",
         instances: int = 3,
         sop_class_uids: Sequence[str] = (CT,),
+        checksum: str | None = None,
     ) -> list[Delivery]:
-        """Let a study arrive and be routed to these candidates."""
+        """Let a study arrive and be routed to these candidates; ``checksum`` makes other bytes."""
         segment = f"segment-{next(self._segments)}"
         now = self.clock.now()
         classes = cycle(sop_class_uids)
         arrivals = [
             replace(arrival, identity=replace(arrival.identity, sop_class_uid=next(classes)))
             for arrival in (
-                instance(number, study=study, segment=segment, at=now)
+                instance(number, study=study, segment=segment, at=now, checksum=checksum)
                 for number in range(instances)
             )
         ]

@@ -9,7 +9,7 @@ import pytest
 
 from router.domain.delivery import DeliveryState
 from tests.delivery.conftest import Hospital
-from tests.delivery.writers import BUSY, uid, uids
+from tests.delivery.writers import BUSY, CRASH, uid, uids
 
 WITHIN_S = 10.0
 
@@ -114,6 +114,23 @@ async def test_what_a_former_run_left_is_finished_and_nothing_is_sent_twice(
         await hospital.delivered(delivery, within_s=3)
 
     assert writer.numbers == [0, 1, 2, 1]
+
+
+async def test_an_instance_that_associations_dropped_on_in_a_former_run_is_known_for_it(
+    hospital: Hospital,
+) -> None:
+    writer = hospital.register("XRAY")
+    writer.reacts(uid(0), always=CRASH)
+    async with hospital.dispatching() as dispatcher:
+        (delivery,) = await hospital.route("XRAY")
+        dispatcher.deliver([delivery])
+        await hospital.retrying(delivery, attempts=2, within_s=10)
+
+    async with hospital.dispatching():
+        dead = await hospital.until(delivery, DeliveryState.DEAD, within_s=60)
+
+    assert writer.numbers == [0, 1, 2, 0, 0]
+    assert (dead.delivered, dead.refused) == (2, 1)
 
 
 async def test_an_attempt_that_the_end_of_a_run_interrupted_begins_again_at_once(

@@ -129,6 +129,36 @@ async def test_the_urgent_study_goes_first(hospital: Hospital) -> None:
     assert [sent.study for sent in writer.sent] == ["1.2.20"] * 20 + ["1.2.10"] * 3
 
 
+async def test_what_came_later_of_a_study_never_overtakes_what_came_before(
+    hospital: Hospital,
+) -> None:
+    writer = hospital.register("XRAY", associations=2)
+    writer.reacts(uid(0), BUSY)
+    async with hospital.dispatching() as dispatcher:
+        large = await hospital.route("XRAY", instances=5)
+        small = await hospital.route(choice("XRAY", priority=0), instances=1, checksum="f")
+        dispatcher.deliver([*small, *large])
+        await hospital.delivered(*large, *small, within_s=10)
+
+    assert writer.stored[-2:] == uids([0, 0])  # the first revision's at last, then the second's
+    assert len(writer.stored) == 6
+
+
+async def test_what_came_later_of_a_study_is_sent_when_what_came_before_is_dead(
+    hospital: Hospital,
+) -> None:
+    writer = hospital.register("XRAY")
+    writer.reacts(uid(1), REFUSED)
+    async with hospital.dispatching() as dispatcher:
+        (first,) = await hospital.route("XRAY", instances=2)
+        (second,) = await hospital.route("XRAY", instances=1, checksum="f")
+        dispatcher.deliver([first, second])
+        await hospital.delivered(second)
+        await hospital.until(first, DeliveryState.DEAD)
+
+    assert writer.numbers == [0, 1, 0]
+
+
 async def test_an_urgent_study_overtakes_one_that_is_being_sent(hospital: Hospital) -> None:
     writer = hospital.register("XRAY")
     writer.hold = anyio.Event()

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
-from router.delivery.queue import (
-    NEVER,
-    OTHER_REASONS,
-    REASONS_KEPT,
-    CandidateQueue,
-    QueuedDelivery,
-    Sending,
-)
+from router.delivery.queue import NEVER, OTHER_REASONS, REASONS_KEPT, CandidateQueue
+from router.delivery.queued import QueuedDelivery, Sending
 from router.domain.delivery import Outcome, OutcomeKind
 from tests.clock import NOON
-from tests.delivery.builders import BYTES, delivery, items
+from tests.delivery.builders import BYTES, delivery, item, items
 from tests.delivery.writers import BUSY, REFUSED, STORED
 
 
@@ -140,6 +135,101 @@ def test_a_delivery_that_was_removed_can_come_back_while_its_past_is_still_in_fl
     assert head(queue) is not late.queued
 
 
+# -- revisions of one study --------------------------------------------------------------------
+
+
+def revisions(*deliveries: tuple[int, int]) -> CandidateQueue:
+    """Fill a queue with deliveries of one study: number and revision of each, smaller and smaller.
+
+    What comes later is smaller and more urgent, so that it would go first.
+    """
+    queue = CandidateQueue(drops_allowed=3)
+    for place, (number, revision) in enumerate(deliveries):
+        size, priority = 10 ** (9 - place), 20 - 10 * place
+        queue.add(
+            delivery(number, study=1, revision=revision, remaining_bytes=size, priority=priority),
+            0.0,
+        )
+    queue.release(0.0)
+    return queue
+
+
+def in_order(queue: CandidateQueue) -> list[int]:
+    """End one delivery after the other, as their turns come."""
+    order = []
+    while (queued := queue.head()) is not None:
+        order.append(queued.delivery.id)
+        queue.remove(queued)
+        queue.release(0.0)
+    return order
+
+
+def test_a_revision_never_overtakes_an_earlier_one_of_its_study() -> None:
+    assert in_order(revisions((1, 1), (2, 2), (3, 3))) == [1, 2, 3]
+
+
+def test_an_earlier_revision_that_is_sent_again_goes_before_a_later_one() -> None:
+    assert in_order(revisions((5, 2), (7, 1))) == [7, 5]
+
+
+def test_a_revision_waits_for_an_earlier_one_that_waits_for_its_next_attempt() -> None:
+    queue = revisions((1, 1), (2, 2))
+    first = begin(queue, 1)
+    queue.finish(take(queue), BUSY, NOON)
+    queue.take_results(first)
+    queue.postpone(first, first.delivery, 60.0)
+    queue.release(59.0)
+
+    assert (queue.head(), queue.next_due) == (None, 60.0)
+    queue.release(60.0)
+    assert in_order(queue) == [1, 2]
+
+
+def test_a_revision_does_not_wait_for_what_is_over_or_for_other_studies() -> None:
+    queue = revisions((1, 1), (2, 2))
+    queue.add(delivery(3, remaining_bytes=10**12, priority=20), 0.0)
+    queue.release(0.0)
+    first = begin(queue, 1)
+    queue.finish(take(queue), REFUSED, NOON)
+    assert head(queue).delivery.id == 3
+
+    queue.remove(first)
+    queue.release(0.0)
+
+    assert head(queue).delivery.id == 2
+
+
+def test_a_revision_that_a_person_ends_lets_the_next_one_go() -> None:
+    queue = revisions((1, 1), (2, 2))
+
+    queue.withdraw(1)
+
+    assert queue.is_scheduled
+    queue.release(0.0)
+    assert in_order(queue) == [2]
+
+
+def test_a_revision_that_is_revived_goes_before_the_rest_of_a_later_one() -> None:
+    queue = revisions((2, 2))
+    begin(queue, 10, 11)
+    under_way = take(queue)
+    queue.renew(delivery(1, study=1, revision=1), 0.0)
+    queue.release(0.0)
+    queue.give_back(under_way)
+
+    assert in_order(queue) == [1, 2]
+
+
+def test_a_suspect_waits_for_an_earlier_revision_too() -> None:
+    queue, _ = suspected()
+    assert queue.take(head(queue)) is None
+    queue.add(delivery(2, study=1, revision=0), 60.0)
+
+    assert (queue.has_next, queue.take_suspect()) == (False, None)
+    queue.withdraw(2)
+    assert take_suspect(queue).item.instance_id == 1
+
+
 # -- time --------------------------------------------------------------------------------------
 
 
@@ -161,6 +251,17 @@ def test_what_waits_for_no_known_time_is_not_scheduled_until_it_is_woken() -> No
     assert (queue.is_scheduled, queue.next_due) == (False, NEVER)
     queue.wake(5.0)
     assert (queue.is_scheduled, queue.next_due) == (True, 5.0)
+
+
+def test_what_a_person_wants_while_its_attempt_begins_is_sent() -> None:
+    queue = queue_of(1)
+    queued = head(queue)
+    queue.renew(delivery(1), 0.0)  # while the ledger counts the attempt
+    queue.begin(queued, queued.delivery)
+    queue.fill(queued, items(1), last=True)
+    queue.release(0.0)
+
+    assert take(queue).item.instance_id == 1
 
 
 def test_waking_brings_forward_what_waits_for_its_time() -> None:
@@ -411,6 +512,37 @@ def test_a_suspect_on_which_an_association_drops_again_is_refused_for_good() -> 
     assert outcome.kind is OutcomeKind.PERMANENT
     assert outcome.reason == ("the association dropped 3 times on this instance: the peer aborted")
     assert queued.is_answered
+
+
+def test_drops_are_counted_in_what_is_written_down() -> None:
+    queue = queue_of(1)
+    queued = begin(queue, 1, 2)
+    drop(queue, take(queue))
+    queue.finish(take(queue), STORED, NOON)
+
+    assert [result.drops for result in queue.take_results(queued)] == [1, 0]
+
+
+def test_drops_that_a_former_run_counted_count() -> None:
+    queue = queue_of(1)
+    queued = head(queue)
+    queue.begin(queued, queued.delivery)
+    queue.fill(queued, [replace(item(1), drops=2), item(2)], last=True)
+
+    queue.finish(take(queue), STORED, NOON)
+    assert queue.take(queued) is None
+
+    assert drop(queue, take_suspect(queue)).kind is OutcomeKind.PERMANENT
+
+
+def test_silence_after_a_restart_speaks_against_the_candidate_until_it_stores_something() -> None:
+    queue = queue_of(1)
+    queued = head(queue)
+    queue.begin(queued, queued.delivery)
+    queue.fill(queued, [replace(item(1), drops=2)], last=True)
+    assert queue.take(queued) is None
+
+    assert drop(queue, take_suspect(queue), silent=True).kind is OutcomeKind.TEMPORARY
 
 
 def test_a_suspect_that_is_stored_is_not_suspected_any_more() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.domain.candidate import Priority
 from router.domain.delivery import Delivery, DeliveryState
-from router.domain.schedule import order_key
+from router.domain.schedule import order_key, succession_key
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 XRAY_BYTES, CT_BYTES = 20 * 10**6, 2 * 10**9
@@ -100,3 +100,13 @@ def test_the_passing_of_time_changes_no_order(
     moved = [replace(one, created_at=one.created_at + passed) for one in (CT, other)]
     gap = abs(order_key(CT)[0] - order_key(other)[0])
     assert gap < 0.001 or in_order(CT, other) == in_order(*moved)
+
+
+def test_of_one_study_the_older_revision_goes_first_even_if_it_is_sent_again() -> None:
+    first = DELIVERY
+    second = replace(DELIVERY, id=2, revision_number=2)
+    first_again = replace(DELIVERY, id=3)
+
+    order = sorted([second, first_again, first], key=succession_key)
+
+    assert order == [first, first_again, second]

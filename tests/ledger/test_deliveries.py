@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from router.domain.delivery import Delivery, DeliveryState, OutcomeKind
@@ -88,6 +90,23 @@ async def test_a_temporary_failure_stays_to_be_sent_and_counts_its_attempts(
     assert (after.delivered, after.refused, after.remaining_bytes) == (0, 0, DATA_SET_LENGTH)
     (item,) = await ledger.pending_items(delivery.id, 10)
     assert item.attempts == 2
+
+
+async def test_drops_of_associations_on_an_instance_are_kept_until_a_person_revives_it(
+    ledger: SqlLedger,
+) -> None:
+    (delivery,) = await routed(ledger, count=1)
+    (number,) = await item_ids(ledger, delivery)
+    dropped = replace(result(number, OutcomeKind.TEMPORARY, status=None), drops=2)
+    await ledger.record_results(delivery.id, [dropped])
+    (item,) = await ledger.pending_items(delivery.id, 10)
+    assert item.drops == 2
+
+    await fail(ledger, delivery, DeliveryState.RETRYING)
+    await ledger.revive(delivery.id, later(60))
+
+    (item,) = await ledger.pending_items(delivery.id, 10)
+    assert item.drops == 0
 
 
 async def test_a_permanent_refusal_is_counted_and_not_sent_again(ledger: SqlLedger) -> None:

@@ -211,6 +211,7 @@ def _create_delivery_item() -> None:
         sa.Column("instance_id", _ID, nullable=False),
         sa.Column("state", _WORD, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("drops", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("status", sa.Integer()),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("answered_at", _TIME),
