@@ -25,6 +25,7 @@ from router.commitment.awaited import AwaitedReports
 from router.commitment.operations import CommitmentOperations
 from router.commitment.sender import AssociationReportSender
 from router.commitment.service import CommitmentService
+from router.completion.closing import Closer
 from router.completion.declaring import Declarations
 from router.completion.determiner import Determiner
 from router.completion.held import CandidateFollower
@@ -124,9 +125,8 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         follower = CandidateFollower(registry.changes, determiner, dispatcher.wake, clock)
 
         # record -> complete
-        completion = CompletionService(
-            wiring.completion_policy(settings), clock, determiner.complete
-        )
+        closer = Closer(ledger, clock, determiner.complete, retention.settled)
+        completion = CompletionService(wiring.completion_policy(settings), clock, closer.close)
         recorder = Recorder(ledger, clock, completion.recorded, gather_s=GATHER_S)
 
         # a modality asks: is it safe?

@@ -156,7 +156,7 @@ class Ledger(Protocol):
         ...
 
     async def open_revisions(self) -> Sequence[OpenRevision]:
-        """All revisions in state open, for start-up."""
+        """All revisions that can still grow, open and held ones, for start-up."""
         ...
 
     async def unrouted_revisions(self) -> Sequence[RevisionKey]:
@@ -168,7 +168,18 @@ class Ledger(Protocol):
         ...
 
     async def complete(self, revision: RevisionKey, at: datetime, completed_by: str) -> None:
-        """Close an open revision: it cannot grow any more, and is unrouted until it is routed."""
+        """Close an open or held revision: it grows no more, and is unrouted until it is routed."""
+        ...
+
+    async def hold(self, revision: RevisionKey, reason: str) -> None:
+        """Set an open revision aside: it may grow, and waits until it is completed."""
+        ...
+
+    async def discard(self, revision: RevisionKey, at: datetime, reason: str) -> None:
+        """Give an open revision up: nobody gets it, its bytes may be reclaimed, its record stays.
+
+        Its instances count as never having come: the same bytes again are new.
+        """
         ...
 
     async def route(
@@ -229,7 +240,7 @@ class Ledger(Protocol):
     async def reclaimable(
         self, settled_before: datetime, limit: int
     ) -> Sequence[tuple[int, SpoolRef]]:
-        """Instances of revisions settled before then whose bytes are still in the spool."""
+        """Instances of revisions settled or discarded before then, with bytes in the spool."""
         ...
 
     async def held_for_nobody(

@@ -12,7 +12,7 @@ from router.delivery.settings import DeliverySettings
 from router.dicom.negotiation import AcceptancePolicy
 from router.domain.attributes import BASE_ATTRIBUTES, Attribute
 from router.domain.commitment import CommitmentPolicy
-from router.domain.completion import CompletionPolicy
+from router.domain.completion import CompletionPolicy, OnMaxWait
 from router.domain.expression import attributes_of
 from router.domain.retry import RetryPolicy
 from router.ingress.judgement import DoorPolicy
@@ -37,7 +37,12 @@ def attributes_read_on_arrival(settings: Settings) -> frozenset[Attribute]:
 def completion_policy(settings: Settings) -> CompletionPolicy:
     """When a study counts as complete."""
     completion = settings.completion
-    return CompletionPolicy(completion.quiet_after, completion.stable_after)
+    return CompletionPolicy(
+        completion.quiet_after,
+        completion.stable_after,
+        completion.max_wait,
+        OnMaxWait(completion.on_max_wait),
+    )
 
 
 def acceptance_policy(settings: Settings) -> AcceptancePolicy:

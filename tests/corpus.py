@@ -15,6 +15,7 @@ from pydicom.uid import (
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
+    MRImageStorage,
     generate_uid,
 )
 
@@ -93,6 +94,21 @@ def make_ct_series(
         )
         for number in range(1, instances + 1)
     ]
+
+
+def make_study(directory: Path, modality: str = "MR", **series: int) -> dict[str, list[Path]]:
+    """One study; for each SeriesDescription, in which ``_`` is a space, so many instances."""
+    directory.mkdir(parents=True, exist_ok=True)
+    study_uid = generate_uid()
+    made: dict[str, list[Path]] = {}
+    for name, instances in series.items():
+        series_uid = generate_uid()
+        made[name] = []
+        for number in range(1, instances + 1):
+            image = _image(modality, MRImageStorage, study_uid, series_uid, number, 16, 16)
+            image.SeriesDescription = name.replace("_", " ")
+            made[name].append(_save(image, directory))
+    return made
 
 
 def make_dx(directory: Path, rows: int = 512, columns: int = 512) -> Path:

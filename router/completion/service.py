@@ -16,14 +16,14 @@ import structlog
 from anyio.abc import TaskStatus
 
 from router.completion.agenda import Agenda
-from router.domain.completion import Arrivals, CompletionPolicy, due
+from router.domain.completion import Arrivals, CompletionPolicy, Due, OnMaxWait, due
 from router.domain.errors import RouterError, StateConflict
 from router.domain.instance import Disposition, Instance
 from router.domain.study import OpenRevision, RevisionKey
 from router.ports import Clock
 
-Close = Callable[[RevisionKey, str], Awaitable[None]]
-"""Closes a revision in the ledger and sees to it that it is routed; gets what completed it."""
+Close = Callable[[RevisionKey, Due], Awaitable[None]]
+"""Carries out what the policy says about a revision that has fallen due."""
 
 RETRY_AFTER_S = 5.0
 
@@ -49,12 +49,14 @@ class _Open:
 
     key: RevisionKey | None
     last_arrival: float
+    opened: float
     last_release: float | None = None
     associations: set[str] = field(default_factory=set)
     unrecorded: int = 0
     closed: int = 0  # number of the last revision that was closed here
     not_before: float = 0.0
     declared: str | None = None
+    is_held: bool = False
 
 
 class CompletionService:
@@ -71,17 +73,21 @@ class CompletionService:
 
     @property
     def open_studies(self) -> int:
-        """How many studies have an open revision."""
+        """How many studies have a revision that can still grow."""
         return len(self._open)
 
     def restore(self, revisions: Iterable[OpenRevision]) -> None:
-        """Take over the open revisions of a former run.
+        """Take over the open and held revisions of a former run.
 
         Their senders were cut off and may come back, so nothing counts as released, and the time
-        since the last instance starts anew.
+        since the last instance starts anew; that since the first one does not.
         """
         for revision in revisions:
-            self._entry(revision.key.study_instance_uid).key = revision.key
+            age = self._clock.now() - revision.opened_at
+            entry = self._entry(revision.key.study_instance_uid)
+            entry.key = revision.key
+            entry.opened -= max(0.0, age.total_seconds())
+            entry.is_held = revision.is_held
             self._schedule(revision.key.study_instance_uid)
 
     # -- called by ingress, on the event loop -----------------------------------------------------
@@ -191,12 +197,17 @@ class CompletionService:
         if max(verdict.at, entry.not_before) > self._clock.monotonic():
             self._schedule(study_uid)
             return
-        await self._complete(study_uid, entry, entry.key, verdict.why)
+        await self._carry_out(study_uid, entry, entry.key, verdict)
 
-    async def _complete(self, study_uid: str, entry: _Open, closing: RevisionKey, why: str) -> None:
+    async def _carry_out(
+        self, study_uid: str, entry: _Open, closing: RevisionKey, verdict: Due
+    ) -> None:
+        began = self._clock.monotonic()
+        is_held = verdict.as_told is OnMaxWait.HOLD
         try:
-            await self._close(closing, why)
+            await self._close(closing, verdict)
         except StateConflict as error:
+            is_held = False
             log.warning(
                 "the revision was closed already", study_instance_uid=study_uid, error=str(error)
             )
@@ -210,7 +221,12 @@ class CompletionService:
             self._schedule(study_uid)
             await self._clock.sleep(RETRY_AFTER_S)  # the others would fare no better
             return
+        entry.is_held = is_held
+        if is_held:
+            self._schedule(study_uid)  # it may have been declared complete meanwhile
+            return
         entry.closed = closing.number
+        entry.opened = began  # of what arrived meanwhile
         entry.declared = None
         if entry.key == closing:  # else what arrived meanwhile has opened the next revision
             entry.key = None
@@ -221,7 +237,8 @@ class CompletionService:
     def _entry(self, study_uid: str) -> _Open:
         entry = self._open.get(study_uid)
         if entry is None:
-            entry = self._open[study_uid] = _Open(None, self._clock.monotonic())
+            now = self._clock.monotonic()
+            entry = self._open[study_uid] = _Open(None, now, now)
         return entry
 
     def _settle(self, study_uid: str, entry: _Open) -> None:
@@ -261,6 +278,8 @@ class CompletionService:
             doubtful_since=min(doubtful, default=None),
             unrecorded=entry.unrecorded,
             declared=entry.declared,
+            opened=entry.opened,
+            is_held=entry.is_held,
         )
 
     def _schedule(self, study_uid: str) -> None:

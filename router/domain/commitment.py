@@ -82,7 +82,7 @@ class Holding:
     """
 
     sop_class_uid: str
-    is_accepted: bool  # in the spool, or delivered and reclaimed; not quarantined
+    is_accepted: bool  # in the spool, or delivered and reclaimed; not quarantined or discarded
     required: tuple[tuple[DeliveryState, ItemState], ...] | None
 
 

@@ -13,6 +13,8 @@ class RevisionState(StrEnum):
     """The life of a revision."""
 
     OPEN = "open"  # instances still arrive
+    HELD = "held"  # took too long: nobody gets it until a person says that it is complete
+    DISCARDED = "discarded"  # took too long, and is not wanted then: nobody gets it
     UNROUTED = "unrouted"  # complete, and no candidate matches: held, determined again later
     ROUTED = "routed"  # complete, deliveries exist
     SETTLED = "settled"  # every required delivery is delivered
@@ -23,6 +25,8 @@ class RevisionEvent(StrEnum):
     """What happens to a revision."""
 
     COMPLETE = "complete"  # the policy takes it for complete, or someone says that it is
+    HOLD = "hold"  # it took too long, and shall be looked at by a person
+    DISCARD = "discard"  # it took too long, and is not wanted
     ROUTE = "route"  # a determination chose at least one candidate
     SETTLE = "settle"  # the last required delivery was delivered
     REOPEN = "reopen"  # a person asks for another delivery while its bytes are there
@@ -31,6 +35,9 @@ class RevisionEvent(StrEnum):
 
 REVISION_TRANSITIONS = {
     (RevisionState.OPEN, RevisionEvent.COMPLETE): RevisionState.UNROUTED,
+    (RevisionState.OPEN, RevisionEvent.HOLD): RevisionState.HELD,
+    (RevisionState.OPEN, RevisionEvent.DISCARD): RevisionState.DISCARDED,
+    (RevisionState.HELD, RevisionEvent.COMPLETE): RevisionState.UNROUTED,
     (RevisionState.UNROUTED, RevisionEvent.COMPLETE): RevisionState.UNROUTED,  # said twice
     (RevisionState.UNROUTED, RevisionEvent.ROUTE): RevisionState.ROUTED,
     (RevisionState.ROUTED, RevisionEvent.SETTLE): RevisionState.SETTLED,
@@ -38,6 +45,9 @@ REVISION_TRANSITIONS = {
     (RevisionState.SETTLED, RevisionEvent.RECLAIM): RevisionState.RECLAIMED,
 }
 """The whole life of a revision: a pair that is not here cannot happen."""
+
+GROWING = (RevisionState.OPEN, RevisionState.HELD)
+"""Instances that arrive still join the revision."""
 
 
 def next_revision_state(state: RevisionState, event: RevisionEvent) -> RevisionState:
@@ -62,10 +72,11 @@ class RevisionKey:
 
 @dataclass(frozen=True, slots=True)
 class OpenRevision:
-    """An open revision as the ledger knows it at start-up."""
+    """A revision that can still grow, open or held, as the ledger knows it at start-up."""
 
     key: RevisionKey
     opened_at: datetime
     last_instance_at: datetime
     instances: int
     calling_ae_titles: frozenset[str]
+    is_held: bool = False

@@ -73,7 +73,7 @@ class RevisionDetail:
     last_instance_at: datetime
     completed_at: datetime | None
     completed_by: str
-    settled_at: datetime | None
+    settled_at: datetime | None  # or discarded
     reclaimed_at: datetime | None
     instances: int
     bytes: int  # of data sets

@@ -19,7 +19,7 @@ from router.domain.commitment import (
 )
 from router.domain.delivery import DeliveryState, ItemState
 from router.domain.instance import Disposition
-from router.domain.study import RevisionKey, RevisionState
+from router.domain.study import GROWING, RevisionKey, RevisionState
 from router.ledger.chunks import chunks
 from router.ledger.rows import SELECT_REVISION_KEYS, revision_key
 from router.ledger.schema import (
@@ -134,7 +134,8 @@ def holdings(connection: Connection, sop_instance_uids: Collection[str]) -> Mapp
     return {
         uid: Holding(
             sop_class_uid=row.sop_class_uid,
-            is_accepted=row.disposition is Disposition.ACCEPTED,
+            is_accepted=row.disposition is Disposition.ACCEPTED
+            and not _is_given_up(row.revision_state),
             required=tuple(required[row.id]) if row.revision_id in determined else None,
         )
         for uid, row in newest.items()
@@ -144,7 +145,8 @@ def holdings(connection: Connection, sop_instance_uids: Collection[str]) -> Mapp
 def _newest(connection: Connection, uids: Collection[str]) -> dict[str, Any]:
     """Of instances that came more than once, the last one that counts.
 
-    What only repeats another is delivered to nobody: the one that is kept answers for it.
+    What only repeats another is delivered to nobody: the one that is kept answers for it. What was
+    discarded with its revision says nothing of another that was not.
     """
     found: dict[str, Any] = {}
     for some in chunks(uids):
@@ -155,7 +157,9 @@ def _newest(connection: Connection, uids: Collection[str]) -> dict[str, Any]:
                 instance.c.sop_class_uid,
                 instance.c.disposition,
                 instance.c.revision_id,
+                revision.c.state.label("revision_state"),
             )
+            .join_from(instance, revision, instance.c.revision_id == revision.c.id, isouter=True)
             .where(
                 instance.c.sop_instance_uid.in_(some),
                 instance.c.disposition.in_((Disposition.ACCEPTED, Disposition.QUARANTINED)),
@@ -163,17 +167,22 @@ def _newest(connection: Connection, uids: Collection[str]) -> dict[str, Any]:
             .order_by(instance.c.id)
         )
         for row in rows:
-            found[row.sop_instance_uid] = row
+            if not (_is_given_up(row.revision_state) and row.sop_instance_uid in found):
+                found[row.sop_instance_uid] = row
     return found
 
 
+def _is_given_up(state: RevisionState | None) -> bool:
+    return state is RevisionState.DISCARDED
+
+
 def _determined(connection: Connection, revision_ids: Collection[int]) -> set[int]:
-    closed = (RevisionState.OPEN, RevisionState.UNROUTED)
+    undecided = (*GROWING, RevisionState.UNROUTED)
     return {
         row.id
         for some in chunks(revision_ids)
         for row in connection.execute(
-            select(revision.c.id).where(revision.c.id.in_(some), revision.c.state.not_in(closed))
+            select(revision.c.id).where(revision.c.id.in_(some), revision.c.state.not_in(undecided))
         )
     }
 

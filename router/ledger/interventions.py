@@ -93,7 +93,7 @@ def resend(
     if not revision_ids:
         raise StateConflict(
             f"nothing of study {study_instance_uid} can be sent: "
-            f"it is still arriving, or {RECLAIMED}"
+            f"it is still arriving, held or discarded, or {RECLAIMED}"
         )
     sent = [_resend(connection, number, ae_titles, at) for number in revision_ids]
     wanted = tuple(new for one in sent for new in one.wanted)

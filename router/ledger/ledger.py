@@ -117,6 +117,14 @@ class SqlLedger:
         """See ``ports.Ledger.complete``. A revision that is unrouted already stays as it is."""
         await self._database.write(lambda c: routing.complete(c, revision, at, completed_by))
 
+    async def hold(self, revision: RevisionKey, reason: str) -> None:
+        """See ``ports.Ledger.hold``. A revision that is held already gets the new reason."""
+        await self._database.write(lambda c: routing.hold(c, revision, reason))
+
+    async def discard(self, revision: RevisionKey, at: datetime, reason: str) -> None:
+        """See ``ports.Ledger.discard``."""
+        await self._database.write(lambda c: routing.discard(c, revision, at, reason))
+
     async def route(
         self, revision: RevisionKey, at: datetime, decision: Decision
     ) -> Sequence[Delivery]:

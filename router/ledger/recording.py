@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 
 from router.domain.instance import Disposition, Instance, Refusal
 from router.domain.repeats import OnConflict
-from router.domain.study import OpenRevision, RevisionKey, RevisionState
+from router.domain.study import GROWING, OpenRevision, RevisionKey, RevisionState
 from router.ledger.chunks import chunks
 from router.ledger.dialect import upsert
 from router.ledger.repeats import Conflict, Place, Sorted, place_of, sort_out, take_out
@@ -91,15 +91,18 @@ def open_revisions(connection: Connection) -> Sequence[OpenRevision]:
     for revision_id, calling_ae_title in connection.execute(
         select(instance.c.revision_id, instance.c.calling_ae_title)
         .join_from(instance, revision, instance.c.revision_id == revision.c.id)
-        .where(revision.c.state == RevisionState.OPEN)
+        .where(revision.c.state.in_(GROWING))
         .distinct()
     ):
         senders[revision_id].add(calling_ae_title)
     rows = connection.execute(
         SELECT_REVISION_KEYS.add_columns(
-            revision.c.opened_at, revision.c.last_instance_at, revision.c.instances
+            revision.c.state,
+            revision.c.opened_at,
+            revision.c.last_instance_at,
+            revision.c.instances,
         )
-        .where(revision.c.state == RevisionState.OPEN)
+        .where(revision.c.state.in_(GROWING))
         .order_by(revision.c.id)
     )
     return [
@@ -109,6 +112,7 @@ def open_revisions(connection: Connection) -> Sequence[OpenRevision]:
             last_instance_at=row.last_instance_at,
             instances=row.instances,
             calling_ae_titles=frozenset(senders[row.id]),
+            is_held=row.state is RevisionState.HELD,
         )
         for row in rows
     ]
@@ -269,7 +273,7 @@ def _growths(arrivals: Iterable[Instance]) -> dict[str, _Growth]:
 def _revisions(
     connection: Connection, studies: dict[str, int], arrivals: Iterable[Instance]
 ) -> dict[str, RevisionKey]:
-    """Study Instance UID to the open revision that its accepted arrivals have joined."""
+    """Study Instance UID to the open or held revision that its accepted arrivals have joined."""
     growths = _growths(a for a in arrivals if a.disposition is Disposition.ACCEPTED)
     if not growths:
         return {}
@@ -308,7 +312,7 @@ def _open_keys(connection: Connection, study_ids: Iterable[int]) -> dict[str, Re
         for some in chunks(study_ids)
         for row in connection.execute(
             SELECT_REVISION_KEYS.where(
-                revision.c.state == RevisionState.OPEN, revision.c.study_id.in_(some)
+                revision.c.state.in_(GROWING), revision.c.study_id.in_(some)
             ).with_for_update(of=revision)
         )
     }

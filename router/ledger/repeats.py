@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, select, update
 from router.domain.delivery import ItemState
 from router.domain.instance import Disposition, Instance
 from router.domain.repeats import Content, Copy, OnConflict, judge
-from router.domain.study import RevisionState
+from router.domain.study import GROWING, RevisionState
 from router.ledger.chunks import chunks
 from router.ledger.schema import delivery, delivery_item, instance, revision
 
@@ -130,8 +130,8 @@ def _supersede(result: Sorted, former: _Held, arrival: Instance) -> None:
 def _held(connection: Connection, arrivals: Sequence[Instance]) -> dict[Name, list[_Held]]:
     """Instances of these names that the spool holds, oldest first.
 
-    What a candidate has refused, or what could not be read intact, does not count: sending it
-    again is how people mend that.
+    What a candidate has refused, what could not be read intact, or what was discarded because its
+    study took too long, does not count: sending it again is how people mend that.
     """
     refused = (
         select(delivery.c.id)
@@ -146,7 +146,10 @@ def _held(connection: Connection, arrivals: Sequence[Instance]) -> dict[Name, li
     found: dict[Name, list[_Held]] = defaultdict(list)
     for some in chunks({arrival.identity.sop_instance_uid for arrival in arrivals}):
         query = _SELECT_COPIES.where(
-            instance.c.sop_instance_uid.in_(some), instance.c.reclaimed_at.is_(None), ~refused
+            instance.c.sop_instance_uid.in_(some),
+            instance.c.reclaimed_at.is_(None),
+            revision.c.state != RevisionState.DISCARDED,
+            ~refused,
         )
         for row in connection.execute(query.order_by(instance.c.id).with_for_update(of=revision)):
             found[row.study_id, row.sop_instance_uid].append(_Held(_copy(row), row=row))
@@ -157,7 +160,7 @@ def _copy(row: Row[Any]) -> Copy:
     return Copy(
         Content(row.checksum, row.file_length - row.data_set_skip, row.transfer_syntax_uid),
         row.received_at,
-        row.revision_state is RevisionState.OPEN,
+        row.revision_state in GROWING,
     )
 
 

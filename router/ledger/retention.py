@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, case, delete, or_, select, update
 
 from router.domain.delivery import DeliveryState
 from router.domain.instance import Disposition, SpoolRef
@@ -26,6 +26,8 @@ GIVEN_UP = (
     "and this candidate is not required"
 )
 _UNDER_WAY = (DeliveryState.ACTIVE, DeliveryState.COMMITTING)
+_OVER = (RevisionState.SETTLED, RevisionState.DISCARDED)
+"""Nobody waits for these any more; a discarded one stays so when its bytes have gone."""
 _WAITING = (DeliveryState.PENDING, DeliveryState.RETRYING)
 
 
@@ -44,7 +46,8 @@ def reclaimable(
         .join_from(instance, revision, instance.c.revision_id == revision.c.id)
         .join(segment, instance.c.segment_id == segment.c.id)
         .where(
-            revision.c.state == RevisionState.SETTLED,
+            revision.c.state.in_(_OVER),
+            revision.c.reclaimed_at.is_(None),
             revision.c.settled_at < settled_before,
             instance.c.reclaimed_at.is_(None),
             ~active,
@@ -100,8 +103,18 @@ def reclaimed(connection: Connection, instance_ids: Sequence[int], at: datetime)
         touched = select(instance.c.revision_id).where(instance.c.id.in_(some))
         connection.execute(
             update(revision)
-            .where(revision.c.id.in_(touched), revision.c.state == RevisionState.SETTLED, ~left)
-            .values(state=RevisionState.RECLAIMED, reclaimed_at=at)
+            .where(
+                revision.c.id.in_(touched),
+                revision.c.state.in_(_OVER),
+                ~left,
+            )
+            .values(
+                state=case(
+                    (revision.c.state == RevisionState.SETTLED, RevisionState.RECLAIMED),
+                    else_=revision.c.state,
+                ),
+                reclaimed_at=at,
+            )
         )
 
 

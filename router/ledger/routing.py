@@ -11,7 +11,7 @@ from router.domain.delivery import Delivery, DeliveryState, ItemState
 from router.domain.determination import Choice, Decision
 from router.domain.errors import StateConflict
 from router.domain.instance import Instance
-from router.domain.study import RevisionKey, RevisionState
+from router.domain.study import GROWING, RevisionKey, RevisionState
 from router.ledger.chunks import chunks
 from router.ledger.rows import (
     SELECT_DELIVERIES,
@@ -46,13 +46,33 @@ def instances(connection: Connection, revision_id: int) -> Sequence[tuple[int, I
 
 def complete(connection: Connection, key: RevisionKey, at: datetime, completed_by: str) -> None:
     """See ``ports.Ledger.complete``."""
-    state = _load_state(connection, key, (RevisionState.OPEN, RevisionState.UNROUTED))
-    if state is RevisionState.OPEN:
+    state = _load_state(connection, key, (*GROWING, RevisionState.UNROUTED))
+    if state in GROWING:
         connection.execute(
             update(revision)
             .where(revision.c.id == key.id)
             .values(state=RevisionState.UNROUTED, completed_at=at, completed_by=completed_by)
         )
+
+
+def hold(connection: Connection, key: RevisionKey, reason: str) -> None:
+    """See ``ports.Ledger.hold``."""
+    _load_state(connection, key, GROWING)
+    connection.execute(
+        update(revision)
+        .where(revision.c.id == key.id)
+        .values(state=RevisionState.HELD, completed_by=reason)
+    )
+
+
+def discard(connection: Connection, key: RevisionKey, at: datetime, reason: str) -> None:
+    """See ``ports.Ledger.discard``."""
+    _load_state(connection, key, (RevisionState.OPEN,))
+    connection.execute(
+        update(revision)
+        .where(revision.c.id == key.id)
+        .values(state=RevisionState.DISCARDED, settled_at=at, completed_by=reason)
+    )
 
 
 def route(

@@ -61,6 +61,11 @@ def _durations(settings: Settings) -> Iterator[Objection]:
             "is shorter than quiet_after, which then never decides",
             severity=Severity.WARNING,
         )
+    if completion.max_wait is not None and completion.max_wait <= completion.quiet_after:
+        yield Objection(
+            ("completion", "max_wait"),
+            "must be longer than quiet_after, which else never decides",
+        )
     if retry.first > retry.max:
         yield Objection(("delivery", "retry", "first"), "is longer than delivery.retry.max")
 

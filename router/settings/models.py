@@ -135,6 +135,10 @@ class CompletionSection(Section):
     """Since the last association that brought instances of the study was released."""
     stable_after: Wait = timedelta(seconds=60)
     """Since the last instance, whatever its associations do; always the last resort."""
+    max_wait: Wait | None = None
+    """Since the first instance, however many still come; left out: no limit."""
+    on_max_wait: Literal["deliver", "hold", "discard"] = "deliver"
+    """Then: deliver what is there, hold it until a person says complete, or discard it."""
 
 
 class RetrySection(Section):

@@ -11,7 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from router.completion.service import CompletionService
-from router.domain.completion import CompletionPolicy
+from router.domain.completion import CompletionPolicy, Due, OnMaxWait
 from router.domain.errors import RouterError
 from router.domain.instance import Identity, Instance, Provenance, SpoolRef
 from router.domain.study import RevisionKey
@@ -39,6 +39,8 @@ class Books:
     def __init__(self) -> None:
         self.members: dict[RevisionKey, int] = {}
         self.closed: list[tuple[RevisionKey, str]] = []
+        self.held: list[RevisionKey] = []
+        self.discarded: list[RevisionKey] = []
         self.failures: list[RouterError] = []
         self.gate = anyio.Event()  # closing waits for it
         self.gate.set()
@@ -51,12 +53,18 @@ class Books:
         self.members[key] = self.members.get(key, 0) + 1
         return key
 
-    async def close(self, key: RevisionKey, why: str) -> None:
+    async def close(self, key: RevisionKey, verdict: Due) -> None:
         """What the service is given to close a revision with."""
         if self.failures:
             raise self.failures.pop(0)
+        if verdict.as_told is OnMaxWait.HOLD:  # it grows on
+            self.held.append(key)
+            return
         self._numbers[key.study_instance_uid] = key.number + 1
-        self.closed.append((key, why))
+        if verdict.as_told is OnMaxWait.DISCARD:
+            self.discarded.append(key)
+        else:
+            self.closed.append((key, verdict.why))
         await self.gate.wait()
 
     @property

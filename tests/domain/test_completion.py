@@ -8,7 +8,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.domain.completion import Arrivals, CompletionPolicy, due
+from router.domain.completion import Arrivals, CompletionPolicy, OnMaxWait, due
 
 POLICY = CompletionPolicy(quiet_after=timedelta(seconds=5), stable_after=timedelta(seconds=60))
 ARRIVALS = Arrivals(
@@ -73,6 +73,13 @@ def test_an_instance_of_nobody_knows_which_study_that_began_too_late_holds_nothi
 _TIMES = st.floats(0, 1e6)
 _SPANS = st.timedeltas(timedelta(milliseconds=1), timedelta(hours=1))
 _POLICIES = st.builds(CompletionPolicy, quiet_after=st.none() | _SPANS, stable_after=_SPANS)
+_IMPATIENT = st.builds(
+    CompletionPolicy,
+    quiet_after=st.none() | _SPANS,
+    stable_after=_SPANS,
+    max_wait=_SPANS,
+    on_max_wait=st.sampled_from(OnMaxWait),
+)
 _ARRIVALS = st.builds(
     Arrivals,
     last_arrival=_TIMES,
@@ -90,6 +97,17 @@ def test_no_revision_is_complete_while_an_instance_of_it_is_on_its_way(
 ) -> None:
     under_way = arrivals.in_flight or arrivals.unrecorded
     assert not under_way or due(policy, arrivals).at is None
+
+
+@given(_IMPATIENT, _ARRIVALS)
+def test_nothing_outlasts_max_wait_but_what_is_held(
+    policy: CompletionPolicy, arrivals: Arrivals
+) -> None:
+    assert policy.max_wait is not None
+    at = due(policy, arrivals).at
+    assert at is not None
+    assert at <= arrivals.opened + policy.max_wait.total_seconds()
+    assert due(policy, replace(arrivals, is_held=True)).at is None
 
 
 @given(_POLICIES, _ARRIVALS)

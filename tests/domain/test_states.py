@@ -78,7 +78,7 @@ def test_a_delivery_that_is_delivered_stays_so_and_a_dead_one_only_a_person_revi
     }
 
 
-def test_every_state_of_a_revision_can_be_reached_and_leads_to_reclaimed() -> None:
+def test_every_state_of_a_revision_can_be_reached_and_leads_to_an_end() -> None:
     for start in RevisionState:
         found = {start}
         while (
@@ -86,11 +86,16 @@ def test_every_state_of_a_revision_can_be_reached_and_leads_to_reclaimed() -> No
             - found
         ):
             found |= more
-        assert RevisionState.RECLAIMED in found
+        assert {RevisionState.RECLAIMED, RevisionState.DISCARDED} & found
         assert start is not RevisionState.OPEN or found == set(RevisionState)
 
 
-def test_no_bytes_are_reclaimed_of_a_revision_that_is_not_settled() -> None:
+def test_only_a_settled_revision_becomes_reclaimed() -> None:
     assert {state for state, event in REVISION_TRANSITIONS if event is RevisionEvent.RECLAIM} == {
         RevisionState.SETTLED
     }
+
+
+def test_a_held_revision_is_left_only_by_somebody_who_says_that_it_is_complete() -> None:
+    leaving = {event for state, event in REVISION_TRANSITIONS if state is RevisionState.HELD}
+    assert leaving == {RevisionEvent.COMPLETE}

@@ -21,7 +21,7 @@ PATIENCE_S = 60.0
 
 SETTINGS = """
 router: {{dicom: 127.0.0.1:{port}, http: 127.0.0.1:0, data: data}}
-completion: {{quiet_after: 300ms, stable_after: 5s}}
+completion: {completion}
 delivery: {{retry: {{first: 200ms, max: 1s}}}}
 candidates: {candidates}
 """
@@ -62,11 +62,15 @@ class LiveRouter:
 
 @asynccontextmanager
 async def live_router(
-    folder: Path, candidates: str, more: str = "", port: str = "0"
+    folder: Path,
+    candidates: str,
+    more: str = "",
+    port: str = "0",
+    completion: str = "{quiet_after: 300ms, stable_after: 5s}",
 ) -> AsyncIterator[LiveRouter]:
     """A router with static candidates, in YAML, on this port or a free one."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = SETTINGS.format(candidates=candidates, port=port) + more
+    text = SETTINGS.format(candidates=candidates, port=port, completion=completion) + more
     examination = examine_text(text, "test.yaml", folder)
     assert examination.settings is not None, examination.report
     async with (
