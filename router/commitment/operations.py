@@ -101,6 +101,13 @@ class CommitmentOperations:
             )
             refused = isinstance(error, CannotUnderstand)
             return statuses.INVALID_ARGUMENT if refused else type(error).dimse_status
+        except Exception:  # one message of one peer shall not cost the router
+            log.exception(
+                "storage commitment: a message could not be dealt with for an unexpected reason",
+                calling_ae_title=job.requester.calling_ae_title,
+                address=job.requester.address,
+            )
+            return statuses.PROCESSING_FAILURE
 
     async def _accept(self, job: _Job) -> int:
         request = await anyio.to_thread.run_sync(

@@ -151,6 +151,13 @@ class CommitmentService:
                 transaction_uid=transaction.transaction_uid,
                 error=str(error),
             )
+        except (
+            Exception
+        ):  # a transaction is there again after a restart: it must not end the router
+            log.exception(
+                "storage commitment failed unexpectedly; it is tried again",
+                transaction_uid=transaction.transaction_uid,
+            )
         finally:
             self._at_work.discard(transaction.id)
 

@@ -11,7 +11,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from router.dicom import uids
-from router.domain.commitment import CommitmentReport, CommitmentRequest, Reference
+from router.domain.commitment import (
+    CommitmentReport,
+    CommitmentRequest,
+    FailureReason,
+    Reference,
+)
 from router.domain.errors import CannotUnderstand
 
 if TYPE_CHECKING:
@@ -24,7 +29,7 @@ ALL_COMMITTED, SOME_FAILED = 1, 2  # event types
 def read_request(data: bytes, transfer_syntax_uid: str) -> CommitmentRequest:
     """What an N-ACTION asks; raises ``CannotUnderstand``."""
     data_set = _read(data, transfer_syntax_uid)
-    references = tuple(_reference(item) for item in data_set.get("ReferencedSOPSequence") or ())
+    references = tuple(_reference(item) for item in _items_in(data_set, "ReferencedSOPSequence"))
     if not references:
         raise CannotUnderstand("the storage commitment request lists no instances")
     return CommitmentRequest(_transaction(data_set), references)
@@ -33,11 +38,13 @@ def read_request(data: bytes, transfer_syntax_uid: str) -> CommitmentRequest:
 def read_report(data: bytes, transfer_syntax_uid: str) -> CommitmentReport:
     """What an N-EVENT-REPORT says; raises ``CannotUnderstand``."""
     data_set = _read(data, transfer_syntax_uid)
-    failed = data_set.get("FailedSOPSequence") or ()
     return CommitmentReport(
         _transaction(data_set),
-        tuple(_reference(item) for item in data_set.get("ReferencedSOPSequence") or ()),
-        tuple((_reference(item), int(item.get("FailureReason") or 0x0110)) for item in failed),
+        tuple(_reference(item) for item in _items_in(data_set, "ReferencedSOPSequence")),
+        tuple(
+            (_reference(item), _failure_reason(item))
+            for item in _items_in(data_set, "FailedSOPSequence")
+        ),
     )
 
 
@@ -109,11 +116,31 @@ def _transaction(data_set: Dataset) -> str:
     return uid
 
 
+def _items_in(data_set: Dataset, keyword: str) -> Sequence[Dataset]:
+    """The items of a sequence; none if it is not there. A peer may put anything else there."""
+    if keyword not in data_set:
+        return ()
+    if data_set[keyword].VR != "SQ":
+        raise CannotUnderstand(f"{keyword} of a storage commitment data set is no sequence")
+    return data_set[keyword].value or ()
+
+
 def _reference(item: Dataset) -> Reference:
-    return Reference(
-        str(item.get("ReferencedSOPClassUID") or ""),
-        str(item.get("ReferencedSOPInstanceUID") or ""),
-    )
+    """What an item is about: UIDs that a ledger can keep and a report can name."""
+    uids_of_item = [
+        str(item.get(keyword) or "")
+        for keyword in ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID")
+    ]
+    if not all(map(uids.is_valid_uid, uids_of_item)):
+        raise CannotUnderstand("a storage commitment data set refers to no valid UID")
+    return Reference(*uids_of_item)
+
+
+def _failure_reason(item: Dataset) -> int:
+    """Why an instance is not committed; what is no reason at all is a processing failure."""
+    reason = item.get("FailureReason")
+    is_reason = isinstance(reason, int) and 0 < reason <= 0xFFFF
+    return reason if is_reason else int(FailureReason.PROCESSING_FAILURE)
 
 
 def _items(references: Iterable[Reference]) -> Sequence[Dataset]:

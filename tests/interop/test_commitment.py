@@ -207,6 +207,30 @@ async def test_a_request_that_lists_the_whole_study_completes_it_at_once(
     assert "storage commitment" in study["revisions"][0]["completed_by"]
 
 
+def ask_for_nothing_sensible(router: int) -> list[int]:
+    """Ask, where text stands in the place of the list; the statuses of N-ACTION and of C-ECHO."""
+    ae = AE("MODALITY")
+    ae.add_requested_context(COMMITMENT, "1.2.840.10008.1.2.1")
+    ae.add_requested_context("1.2.840.10008.1.1")
+    association = ae.associate("127.0.0.1", router, ae_title="ROUTER")
+    request = Dataset()
+    request.TransactionUID = generate_uid()
+    request.add_new("ReferencedSOPSequence", "LO", "everything")
+    answer, _ = association.send_n_action(request, 1, COMMITMENT, INSTANCE)
+    echo = association.send_c_echo()
+    association.release()
+    return [answer.Status, echo.Status]
+
+
+async def test_a_request_that_makes_no_sense_is_refused_and_ends_nothing(
+    data_folder: Path,
+) -> None:
+    async with live_router(data_folder, **settings(free_port(), free_port())) as router:
+        answers = await run_blocking(partial(ask_for_nothing_sensible, router.port))
+
+    assert answers == [0x0115, 0x0000]
+
+
 async def test_orthanc_asks_and_is_called_back(data_folder: Path, tmp_path: Path) -> None:
     paths = make_ct_series(tmp_path / "ct", instances=3, rows=16, columns=16)
     port = free_port()
