@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.wire import (
     cases_association,
     cases_dimse,
+    cases_encodings,
     cases_hostile,
     cases_pdata,
     cases_states,
@@ -16,5 +17,6 @@ CASES: tuple[Case, ...] = (
     *cases_states.CASES,
     *cases_pdata.CASES,
     *cases_dimse.CASES,
+    *cases_encodings.CASES,
     *cases_hostile.CASES,
 )

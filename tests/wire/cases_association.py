@@ -76,6 +76,8 @@ AE_TITLES = (
     case("called AE title in lower case", TITLES, request(called=b"nobody-is-here  "),
          rejects(1, 1, 7)),
     case("an empty called AE title", TITLES, request(called=b" " * 16), rejects(1, 1, 7)),
+    case("called AE title between spaces", TITLES, request(called=wire.CALLED_MIDDLE),
+         accepts(1, 3)),
     case("an empty calling AE title", TITLES, request(calling=b" " * 16), rejects(1, 1, 3)),
     case("a calling AE title of NUL", TITLES, request(calling=bytes(16)), rejects(1, 1, 3)),
     case("a calling AE title of 16 characters", TITLES, request(calling=b"ABCDEFGHIJKLMNOP"),
@@ -163,6 +165,8 @@ PROPOSALS = (
 LENGTHS = (
     case("maximum length 0: no limit", USER_ITEMS, usual(ECHO_CONTEXT, user=user(size=0)),
          accepts(1), wire.echo(), ECHOED),
+    case("maximum length 262,144, as dcmjs-dimse proposes", USER_ITEMS,
+         usual(ECHO_CONTEXT, user=user(size=262_144)), accepts(1), wire.echo(), ECHOED),
     case("maximum length 46", USER_ITEMS, usual(ECHO_CONTEXT, user=user(size=46)),
          accepts(1), wire.echo(), answers(0x8030, 0, longest_pdu=46)),
     case("maximum length 16", USER_ITEMS, usual(ECHO_CONTEXT, user=user(size=16)),

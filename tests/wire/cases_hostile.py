@@ -27,6 +27,7 @@ from tests.wire.expected import (
     SILENT,
     Case,
     HalfClose,
+    Others,
     Reset,
     Send,
     aborts,
@@ -177,4 +178,14 @@ WAITS = (
                      b"".join(map(wire.echo, range(1, 2000)))),
 )  # fmt: skip
 
-CASES: tuple[Case, ...] = (*FOREIGN, *SIZES, *NAMES, *ENDS, *WAITS)
+ONE_STORE = request() + wire.store(INSTANCE, IMAGE[:200])
+CROWDS = (
+    case("a request cut at each of its bytes", ENDINGS,
+         Others(tuple(request()[:end] for end in range(1, len(request()))))),
+    case("a store cut at each of its bytes", ENDINGS,
+         Others(tuple(ONE_STORE[:end] for end in range(len(request()), len(ONE_STORE))))),
+    case("1,000 connections that say nothing", SLOW, Others((b"",) * 1000, open=True)),
+    case("500 associations at once", SLOW, Others((request(),) * 500, open=True)),
+)  # fmt: skip
+
+CASES: tuple[Case, ...] = (*FOREIGN, *SIZES, *NAMES, *ENDS, *WAITS, *CROWDS)

@@ -26,6 +26,9 @@ CALLED = b"<CALLED-AE-HERE>"
 CALLED_RIGHT = b"<CALLED-AE-RIGHT"
 """The same, padded on the left."""
 
+CALLED_MIDDLE = b"<CALLED-IN-SPACE"
+"""The same, between spaces; a title of 16 characters has none."""
+
 CALLED_NUL = b"<CALLED-AE-NULS>"
 """The same, padded with NUL on the right, as some C programs do."""
 

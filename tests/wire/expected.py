@@ -177,7 +177,18 @@ class HalfClose:
     """Send no more (FIN), and listen on."""
 
 
-Step = Send | Expect | Reset | HalfClose
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Connections of others, each of which sends what is here for it.
+
+    They are closed one after the other, or stay ``open`` until the case is over.
+    """
+
+    contents: tuple[bytes, ...]
+    open: bool = False
+
+
+Step = Send | Expect | Reset | HalfClose | Others
 
 
 @dataclass(frozen=True, slots=True)

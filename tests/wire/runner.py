@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from tests.wire import encoding as wire
-from tests.wire.expected import SILENT, Case, Expect, HalfClose, Reset, Send
+from tests.wire.expected import SILENT, Case, Expect, HalfClose, Others, Reset, Send
 from tests.wire.seen import Answered, Closed, Other, Seen, Silent, read_control, read_response
 
 ECHO_WITHIN_S = 2.0
@@ -57,11 +57,12 @@ class Conversation:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def send(self, step: Send) -> None:
-        """Send; a peer that has hung up in the meantime is noticed when it is listened to."""
+    def send(self, step: Send) -> bool:
+        """Send, and say whether all was taken; why not is noticed when the peer is listened to."""
         title = self._target.called.encode("latin-1")
         data = step.data.replace(wire.CALLED, title.ljust(16))
         data = data.replace(wire.CALLED_RIGHT, title.rjust(16))
+        data = data.replace(wire.CALLED_MIDDLE, (b" " + title).ljust(16)[:16])
         data = data.replace(wire.CALLED_NUL, title.ljust(16, b"\0"))
         self._socket.settimeout(self._target.patience_s)
         with suppress(OSError):
@@ -69,6 +70,8 @@ class Conversation:
                 self._socket.sendall(piece)
                 if step.pause_s:
                     time.sleep(step.pause_s)  # noqa: TID251 - this is no event loop
+            return True
+        return False
 
     def reset(self) -> None:
         """Break the connection."""
@@ -124,8 +127,11 @@ def run(case: Case, target: Target) -> Report:
     seen: list[Seen] = []
     failure = ""
     try:
-        with Conversation(target) as conversation:
+        with ExitStack() as others, Conversation(target) as conversation:
             for step in case.steps:
+                if isinstance(step, Others):
+                    _bring(step, target, others)
+                    continue
                 failure = _follow(step, conversation, target, seen)
                 if failure:
                     break
@@ -133,6 +139,15 @@ def run(case: Case, target: Target) -> Report:
         failure = f"cannot connect: {error}"
     unanswered = echo_failure(target)
     return Report(case, tuple(seen), "; ".join(filter(None, (failure, unanswered))))
+
+
+def _bring(step: Others, target: Target, kept: ExitStack) -> None:
+    """Let others connect; a peer that takes no more of them has the right to."""
+    with suppress(OSError):
+        for content in step.contents:
+            with ExitStack() as briefly:
+                other = (kept if step.open else briefly).enter_context(Conversation(target))
+                other.send(Send(content))
 
 
 def _follow(step: object, conversation: Conversation, target: Target, seen: list[Seen]) -> str:
