@@ -57,8 +57,9 @@ class Recorder:
         self._bytes = 0
         self._waiting: deque[Arrival] = deque()
         self._writing = 0
+        self._handed_over = 0
         self._more = anyio.Event()
-        self._empty = anyio.Event()
+        self._written = anyio.Event()
         self._hurry = anyio.Event()
 
     @property
@@ -74,14 +75,19 @@ class Recorder:
     def put(self, arrival: Arrival) -> None:
         """Hand over an arrival; returns at once. The door checks ``is_behind`` beforehand."""
         self._waiting.append(arrival)
+        self._handed_over += 1
         self._bytes += text_size(arrival)
         self._more.set()
 
     async def flush(self) -> None:
-        """Wait until everything that was handed over is in the ledger; do not gather for that."""
-        while self.lag:
+        """Wait until everything that was handed over by now is in the ledger; do not gather for it.
+
+        What is handed over meanwhile is not waited for: under load, something always is.
+        """
+        wanted = self._handed_over
+        while self._handed_over - self.lag < wanted:
             self._hurry.set()
-            await self._empty.wait()
+            await self._written.wait()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Write batches until cancelled; a failing ledger is retried, nothing is dropped."""
@@ -92,8 +98,8 @@ class Recorder:
             while self._waiting:
                 await self._gather()
                 await self._write_one_batch()
-            self._empty.set()
-            self._empty = anyio.Event()
+                self._written.set()
+                self._written = anyio.Event()
 
     async def _gather(self) -> None:
         """Let a batch become one: a transaction takes the processor from the door for as long.

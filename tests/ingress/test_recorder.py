@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -46,10 +46,14 @@ class SlowLedger:
         self.attempts = 0
         self.gate = anyio.Event()
         self.gate.set()
+        self.keeps_taking: Callable[[], None] | None = None
+        """What goes on at the door while a batch is written."""
 
     async def record(self, arrivals: Sequence[Arrival]) -> Sequence[RevisionKey | None]:
         self.attempts += 1
         await self.gate.wait()
+        if self.keeps_taking is not None:
+            self.keeps_taking()
         if self.failures:
             self.failures -= 1
             raise LedgerFailed("the disk is full")
@@ -184,18 +188,23 @@ async def test_a_batch_is_bounded_by_its_size_too() -> None:
         assert [len(batch) for batch in ledger.batches] == [2, 2, 1]
 
 
-async def test_flushing_waits_for_what_is_handed_over_meanwhile() -> None:
+async def test_flushing_waits_for_what_was_handed_over_and_not_for_what_comes_meanwhile() -> None:
     ledger = SlowLedger()
     async with recording(ledger) as work:
         await work.flush()
         ledger.gate = anyio.Event()
         work.recorder.put(instance(0))
+        await work.rest()
+        work.recorder.put(instance(1))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(work.flush)
             await work.rest()
-            work.recorder.put(instance(1))
+            work.recorder.put(instance(2))
+            ledger.keeps_taking = lambda: work.recorder.put(instance(len(work.told)))
             ledger.gate.set()
-        assert len(work.told) == 2
+        assert len(work.told) >= 2
+        assert work.recorder.lag > 0
+        ledger.keeps_taking = None
 
 
 async def test_arrivals_are_in_a_real_ledger_with_the_revisions_they_joined(
