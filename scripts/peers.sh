@@ -3,10 +3,11 @@
 set -eu
 packages=""
 need() { # need PACKAGE PROGRAM: the package is wanted unless the program is there
-    [ -x "$2" ] || packages="$packages $1"
+    [ -e "$2" ] || packages="$packages $1"
 }
 need dcmtk /usr/bin/storescp
 need orthanc /usr/sbin/Orthanc
+need orthanc-python /usr/share/orthanc/plugins/libOrthancPython.so
 need faketime /usr/bin/faketime
 need strace /usr/bin/strace
 [ -z "$packages" ] && exit 0

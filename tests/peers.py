@@ -20,6 +20,7 @@ from tests.e2e.stack import data_set_of, free_port, wait_until
 PROGRAMS = {
     "dcmtk": Path("/usr/bin/storescp"),  # by path: pynetdicom brings programs of the same names
     "orthanc": Path("/usr/sbin/Orthanc"),
+    "orthanc-python": Path("/usr/share/orthanc/plugins/libOrthancPython.so"),
     "faketime": Path("/usr/bin/faketime"),
     "strace": Path("/usr/bin/strace"),
 }

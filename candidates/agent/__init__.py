@@ -1,0 +1,1 @@
+"""An agent that registers a writer which cannot register itself: one file to copy."""

@@ -1,0 +1,1 @@
+"""Orthanc registers itself: a script for its Python plugin."""
