@@ -23,6 +23,7 @@ from tests.wire.runner import Target, echo_failure
 
 START_S = 30.0
 STOP_S = 10.0
+PATIENCE_S = 4.0  # longer than their ARTIM timers are set to
 ARTIM_S = 2
 
 Command = Callable[[Path, int], Sequence[str]]
@@ -44,7 +45,7 @@ class System:
     @property
     def target(self) -> Target:
         """Where the cases find it."""
-        return Target("127.0.0.1", self.port, self.ae_title)
+        return Target("127.0.0.1", self.port, self.ae_title, PATIENCE_S)
 
     @property
     def pid(self) -> int:

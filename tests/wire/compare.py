@@ -10,6 +10,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -130,8 +131,11 @@ def main() -> None:
             systems.pynetdicom(here),
         )
         chosen = [one for one in all_systems if not options.system or one.name in options.system]
-        for system in chosen:
-            results += _measure_all(system, options.only, console, detail=options.detail)
+        with ThreadPoolExecutor(len(chosen)) as together:
+            for found in together.map(lambda system: _measure_all(system, options.only), chosen):
+                results += found
+    if options.detail:
+        _list(console, results)
     names = [system.name for system in chosen]
     rows = counted(results, names)
     _show(console, names, rows)
@@ -139,21 +143,23 @@ def main() -> None:
         marked.put(marked.DOCUMENT, "wire cases", marked.table(["cases", *names], rows))
 
 
-def _measure_all(system: System, only: str, console: Console, *, detail: bool) -> list[Result]:
-    results = []
+def _measure_all(system: System, only: str) -> list[Result]:
     try:
         system.start()
-        for group, cases in GROUPS.items():
-            for case in cases:
-                if only in case.name or only in case.section:
-                    result = measure(system, group, case)
-                    results.append(result)
-                    if detail:
-                        shown = f"{result.system}: {case.name} ({case.section}): {result.ended}"
-                        console.print(escape(f"{shown} {result.detail}"))
+        return [
+            measure(system, group, case)
+            for group, cases in GROUPS.items()
+            for case in cases
+            if only in case.name or only in case.section
+        ]
     finally:
         system.close()
-    return results
+
+
+def _list(console: Console, results: Sequence[Result]) -> None:
+    for one in results:
+        shown = f"{one.system}: {one.case.name} ({one.case.section}): {one.ended}"
+        console.print(escape(f"{shown}; {one.detail}" if one.detail else shown))
 
 
 def _show(console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

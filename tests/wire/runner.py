@@ -26,6 +26,7 @@ class Target:
     port: int
     called: str
     patience_s: float = PATIENCE_S
+    echo_within_s: float = ECHO_WITHIN_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def _follow(step: object, conversation: Conversation, target: Target, seen: list
 
 def echo_failure(target: Target) -> str:
     """Why a fresh C-ECHO is not answered in time; empty: it is."""
-    deadline = time.monotonic() + ECHO_WITHIN_S
+    deadline = time.monotonic() + target.echo_within_s
     request = wire.usual(wire.ECHO_CONTEXT)
     try:
         with Conversation(target) as conversation:
