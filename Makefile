@@ -3,6 +3,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist worksteal
+ROUNDS ?= 5
+DAY_SECONDS ?= 600
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -39,11 +41,11 @@ lock: $(VENV)/.dev ## resolve the dependencies anew, with hashes
 faults: $(VENV)/.dev peers ## kill router and writers under load: KILLS=200 SEED=1
 	@$(BIN)/python -m pytest tests/faults/test_kills.py
 
-bench: $(VENV)/.dev peers ## measure the router beside its peers (about 15 minutes)
-	@$(BIN)/python -m bench.ingress
+bench: $(VENV)/.dev peers ## measure the router beside its peers into docs/benchmarks.md: ROUNDS=5 DAY_SECONDS=600
+	@$(BIN)/python -m bench --rounds $(ROUNDS) --day $(DAY_SECONDS) --write docs/benchmarks.md
 
-bench-smoke: $(VENV)/.dev peers ## the same, quickly
-	@$(BIN)/python -m bench.ingress --smoke
+bench-smoke: $(VENV)/.dev peers ## one small round of the same, in less than a minute; writes nothing
+	@$(BIN)/python -m bench --smoke
 
 clean: ## remove what the targets have made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build

@@ -58,14 +58,14 @@ def element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
     return struct.pack("<HH2sH", group, number, vr, len(value)) + value
 
 
-def data_set(study_uid: str, size: int) -> bytes:
-    """A CT image of about so many bytes, with everything that a router looks at."""
+def data_set(study_uid: str, size: int, modality: str = "CT") -> bytes:
+    """An image of about so many bytes, with everything that a router looks at."""
     head = b"".join(
         (
             element(0x0008, 0x0016, b"UI", CT_IMAGE.encode()),
             element(0x0008, 0x0018, b"UI", PLACEHOLDER),
             element(0x0008, 0x0020, b"DA", b"20260101"),
-            element(0x0008, 0x0060, b"CS", b"CT"),
+            element(0x0008, 0x0060, b"CS", modality.encode()),
             element(0x0008, 0x0070, b"LO", b"Maker "),
             element(0x0008, 0x0080, b"LO", b"Bench Hospital"),
             element(0x0008, 0x1030, b"LO", b"Bench study "),
@@ -84,15 +84,16 @@ def data_set(study_uid: str, size: int) -> bytes:
     return head + element(0x7FE0, 0x0010, b"OW", bytes(max(size - len(head) - 12, 2)))
 
 
-def encode(study_uid: str, size: int, max_length: int) -> Payload:
+def encode(study_uid: str, size: int, max_length: int, modality: str = "CT") -> Payload:
     """The PDUs of one instance for a peer that takes so much in one."""
     payload = min(PDU_PAYLOAD, max_length - 6 if max_length else PDU_PAYLOAD)
     request = CStoreRQ(1, CT_IMAGE, PLACEHOLDER.decode())
     buffers = command_fragments(CONTEXT_ID, encode_message(request), payload)
-    content = memoryview(data_set(study_uid, size))
+    content = memoryview(data_set(study_uid, size, modality))
     buffers += data_fragments(CONTEXT_ID, content, payload, last=True)
     pdus = bytearray().join(buffers)
-    places, position = [], pdus.find(PLACEHOLDER)
+    places: list[int] = []
+    position = pdus.find(PLACEHOLDER)
     while position >= 0 and len(places) < 2:
         places.append(position)
         position = pdus.find(PLACEHOLDER, position + UID_DIGITS)

@@ -28,6 +28,7 @@ from pathlib import Path
 import anyio
 import xxhash
 
+from bench.machine import file_system
 from router.domain.errors import RouterError
 from router.domain.instance import Disposition, Identity, Instance, Provenance
 from router.spool.files import sync_directory
@@ -203,14 +204,6 @@ def measure(run: Run, directory: Path, size: int, writers: int, count: int) -> f
         shutil.rmtree(place)
         os.sync()  # nobody pays for what the one before left behind
     return writers * count / elapsed
-
-
-def file_system(directory: Path) -> str:
-    """Type of the file system that holds the directory."""
-    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-    path = directory.resolve()
-    inside = [(len(point), kind) for point, kind in mounts if path.is_relative_to(point)]
-    return max(inside)[1]
 
 
 def machine(directory: Path) -> str:
