@@ -157,7 +157,7 @@ class Lane:
             while True:
                 self._changed = anyio.Event()
                 await self._keep_books()
-                self._release()
+                await self._release()
                 await self._start_senders(tasks)
                 if self._asks_at <= self._clock.monotonic():
                     self._committer.start(tasks)
@@ -202,13 +202,20 @@ class Lane:
         due = monotonic + self._settings.retry.delay_s(delivery.attempts)
         return max(due, self._gate.window_opens_at)
 
-    def _release(self) -> None:
-        """Let those take part whose time has come: all, if the candidate has returned."""
+    async def _release(self) -> None:
+        """Let those take part whose time has come: all, if the candidate has returned.
+
+        One that has to wait for another one of its study says so.
+        """
         monotonic = self._clock.monotonic()
         if self._is_woken or self._has_returned:
             self._is_woken = self._is_suspended = False
             self._queue.wake(monotonic)
         self._queue.release(monotonic)
+        for queued, first in self._queue.take_held():
+            if not queued.delivery.reason:
+                reason = f"waits for revision {first.revision_number} of its study"
+                await self._books.end(queued, DeliveryState.RETRYING, reason, queued.due)
 
     @property
     def _has_returned(self) -> bool:
@@ -230,6 +237,7 @@ class Lane:
             await self._suspend(*(closed or (NOT_REGISTERED, NEVER)))
         elif self._health.is_left_alone(self._clock.monotonic()):
             self._left_alone_until = self._health.left_alone_until
+            await self._explain()
         elif self._gate.needs_probe(candidate):
             if not self._scopes:
                 tasks.start_soon(self._probe, candidate, self._new_scope())
@@ -275,6 +283,15 @@ class Lane:
                 else:
                     await self._books.end(queued, DeliveryState.RETRYING, reason, due)
         self._change()
+
+    async def _explain(self) -> None:
+        """Let what came while the candidate is left alone say why it waits, as all others do."""
+        async with self._taking:  # no attempt begins meanwhile
+            for queued in self._queue.unbegun():
+                if not queued.delivery.reason:
+                    await self._books.end(
+                        queued, DeliveryState.RETRYING, self._last_error, self._left_alone_until
+                    )
 
     @property
     def _next_look(self) -> float:

@@ -38,6 +38,7 @@ class CandidateQueue:
         self._ready = Ready()
         self._succession = Succession()
         self._later: list[tuple[float, int]] = []
+        self._held: list[QueuedDelivery] = []  # due, but they wait for another one of their study
         self._page_of: QueuedDelivery | None = None
         self._alone = False
 
@@ -102,7 +103,20 @@ class CandidateQueue:
         while self._later and self._later[0][0] <= monotonic:
             due, delivery_id = heapq.heappop(self._later)
             if self._waits_until(due, delivery_id):
-                self._list(self._deliveries[delivery_id])
+                queued = self._deliveries[delivery_id]
+                self._list(queued)
+                if queued not in self._ready:
+                    self._held.append(queued)
+
+    def take_held(self) -> Sequence[tuple[QueuedDelivery, Delivery]]:
+        """Deliveries that came to be due since the last call, each with the one it waits for."""
+        held, self._held = self._held, []
+        return [
+            (queued, first.delivery)
+            for queued in held
+            if self._knows(queued) and (first := self._succession.first_of(queued)) is not queued
+            if first is not None
+        ]
 
     def wake(self, monotonic: float) -> None:
         """Let every delivery that waits for its time take part now."""

@@ -85,8 +85,12 @@ class Succession:
 
     def is_first(self, queued: QueuedDelivery) -> bool:
         """Whether it waits for no other delivery of its study."""
+        return self.first_of(queued) is queued
+
+    def first_of(self, queued: QueuedDelivery) -> QueuedDelivery | None:
+        """Whose turn it is in its study; None if there is nothing of it."""
         line = self._by_study.get(queued.delivery.study_instance_uid)
-        return bool(line) and line is not None and line[0] is queued
+        return line[0] if line else None
 
 
 def _key(queued: QueuedDelivery) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import anyio
@@ -144,6 +145,21 @@ async def test_what_came_later_of_a_study_never_overtakes_what_came_before(
     assert len(writer.stored) == 6
 
 
+async def test_what_waits_for_what_came_before_says_so(hospital: Hospital) -> None:
+    writer = hospital.register("XRAY")
+    writer.reacts(uid(0), BUSY)
+    async with hospital.dispatching() as dispatcher:
+        (first,) = await hospital.route("XRAY")
+        dispatcher.deliver([first])
+        await hospital.retrying(first)
+        (second,) = await hospital.route("XRAY", instances=1, checksum="f")
+        dispatcher.deliver([second])
+        waiting = await hospital.retrying(second, attempts=0)
+        await hospital.delivered(first, second, within_s=3)
+
+    assert (waiting.attempts, waiting.reason) == (0, "waits for revision 1 of its study")
+
+
 async def test_what_came_later_of_a_study_is_sent_when_what_came_before_is_dead(
     hospital: Hospital,
 ) -> None:
@@ -263,6 +279,23 @@ async def test_all_deliveries_of_a_dead_candidate_share_one_back_off_that_grows(
             (lane,) = dispatcher.statistics()
             assert (lane.waiting + lane.active, lane.left_alone_s) == (3, back_off_s)
             hospital.clock.advance(back_off_s)
+
+
+async def test_what_comes_for_a_dead_candidate_says_why_it_waits(hospital: Hospital) -> None:
+    writer = hospital.register("XRAY")
+    writer.is_up = False
+    async with hospital.dispatching() as dispatcher:
+        first = await hospital.route("XRAY")
+        dispatcher.deliver(first)
+        await hospital.retrying(*first)
+        (second,) = await hospital.route("XRAY", study="1.2.4")
+        dispatcher.deliver([second])
+        waiting = await hospital.retrying(second, attempts=0)
+        writer.is_up = True
+        await hospital.delivered(*first, second, within_s=3)
+
+    assert (waiting.attempts, waiting.reason) == (0, "XRAY: connection refused")
+    assert waiting.next_attempt_at == NOON + timedelta(seconds=2)
 
 
 async def test_a_dead_candidate_gets_everything_when_it_is_back(hospital: Hospital) -> None:
