@@ -135,6 +135,7 @@ def studies(
 
 @app.command()
 def deliveries(
+    delivery: Annotated[int | None, typer.Argument(min=1, help="One by its number.")] = None,
     state: Annotated[
         str | None, typer.Option(help="Only those that are dead, retrying, pending, …")
     ] = None,
@@ -143,10 +144,13 @@ def deliveries(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List deliveries, newest first, with their numbers."""
+    """List deliveries, newest first, with their numbers; or say all about one: every attempt."""
     from router.cli import remote
 
-    remote.deliveries(url, state, candidate, limit, as_json)
+    if delivery is None:
+        remote.deliveries(url, state, candidate, limit, as_json)
+    else:
+        remote.delivery(url, delivery, as_json)
 
 
 @app.command()

@@ -113,6 +113,44 @@ def deliveries(
         _print_deliveries("deliveries", answer["deliveries"])
 
 
+def delivery(url: str, number: int, as_json: bool) -> None:
+    """Print one delivery: how each attempt ended, and what the candidate does not hold."""
+    answer = fetch(url, f"/deliveries/{number}")
+    if as_json:
+        print_json(answer)
+        return
+    _print_deliveries("delivery", [answer["delivery"]])
+    print_table(
+        "attempts",
+        ("number", "began", "ended", "outcome", "reason"),
+        [
+            (
+                attempt["number"],
+                attempt["began_at"],
+                attempt["ended_at"] or "",
+                attempt["outcome"] or "under way",
+                attempt["reason"],
+            )
+            for attempt in answer["attempts"]
+        ],
+    )
+    if answer["undelivered"]:
+        print_table(
+            "not delivered",
+            ("SOP Instance UID", "attempts", "status", "for good", "reason"),
+            [
+                (
+                    item["sop_instance_uid"],
+                    item["attempts"],
+                    "" if item["status"] is None else f"{item['status']:04X}",
+                    "yes" if item["refused"] else "no",
+                    item["reason"],
+                )
+                for item in answer["undelivered"]
+            ],
+        )
+
+
 def retry(url: str, delivery: int, token: str | None) -> None:
     """Have a delivery attempted again."""
     answer = change(url, f"/deliveries/{delivery}/retry", None, token)

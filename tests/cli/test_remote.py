@@ -13,8 +13,9 @@ from router.admin.routes import Api
 from router.admin.server import serve_http
 from router.completion.declaring import Declarations
 from router.domain.candidate import Candidate
+from router.domain.delivery import DeliveryState, OutcomeKind
 from router.domain.instance import Disposition
-from router.ledger.ledger import open_ledger
+from router.ledger.ledger import SqlLedger, open_ledger
 from router.registry.request import RegistrationRequest
 from router.registry.service import Registry
 from router.settings.load import examine_text
@@ -22,7 +23,7 @@ from tests.admin.conftest import Arriving, interventions
 from tests.cli.command import Ran, dicom_router
 from tests.clock import ManualClock
 from tests.e2e.stack import free_port
-from tests.ledger.builders import decision, instance, refusal, route
+from tests.ledger.builders import NOON, decision, instance, refusal, result, route
 
 YAML = "candidates: {BACKUP: {host: backup-writer, port: 4242}}"
 TOKEN = "secret"
@@ -45,6 +46,7 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         await registry.register(RegistrationRequest.model_validate(said))
         keys = await ledger.record([instance(0, study="1.2.3"), refusal("1.2.3", "too loud")])
         await route(ledger, keys[0], decision("BACKUP", unmatched=("XRAY",)))
+        await fail_once(ledger)
         odd = instance(1, study="1.2.4", disposition=Disposition.QUARANTINED, reason="too deep")
         await ledger.record([odd])
         arriving = Arriving({"1.2.5"})
@@ -53,6 +55,17 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         app = create_app(Api(registry, ledger.views, decide, declarations, list, TOKEN))
         async with serve_http(app, "127.0.0.1", 0) as server:
             yield server.url
+
+
+async def fail_once(ledger: SqlLedger) -> None:
+    """Let the delivery of a third study be refused for now: number 2."""
+    (key,) = await ledger.record([instance(2, study="1.2.6")])
+    (delivery,) = await route(ledger, key, decision("ARCHIVE"))
+    await ledger.begin_attempt(delivery.id, NOON)
+    (item,) = await ledger.pending_items(delivery.id, 1)
+    busy = result(item.instance_id, OutcomeKind.TEMPORARY, status=0xA700, reason="disk full")
+    await ledger.record_results(delivery.id, [busy])
+    await ledger.end_attempt(delivery.id, DeliveryState.RETRYING, NOON, None, "1 of 1 to be sent")
 
 
 def rows(ran: Ran) -> list[list[str]]:
@@ -130,6 +143,14 @@ async def test_deliveries_are_listed_with_their_numbers(url: str) -> None:
     assert rows(ran) == [["1", "1.2.3", "BACKUP", "pending", "0/1", "0", "0", ""]]
 
 
+async def test_a_delivery_says_how_each_attempt_ended_and_what_is_missing(url: str) -> None:
+    ran = await dicom_router("deliveries", "2", "--url", url)
+
+    assert ["2", "1.2.6", "ARCHIVE", "retrying", "0/1", "0", "1", "1 of 1 to be sent"] in rows(ran)
+    assert [row[-2:] for row in rows(ran)][1] == ["retrying", "1 of 1 to be sent"]
+    assert ["1.2.6.1.2", "1", "A700", "no", "disk full"] in rows(ran)
+
+
 async def test_deliveries_of_another_state_are_left_out(url: str) -> None:
     ran = await dicom_router("deliveries", "--state", "dead", "--json", "--url", url)
 
@@ -139,12 +160,12 @@ async def test_deliveries_of_another_state_are_left_out(url: str) -> None:
 async def test_a_delivery_is_redirected_then_dismissed_then_sent_again(url: str) -> None:
     asked = ("--url", url, "--token", TOKEN)
     redirected = await dicom_router("redirect", 1, "XRAY", *asked)
-    dismissed = await dicom_router("dismiss", 2, "nobody reads it", *asked)
+    dismissed = await dicom_router("dismiss", 3, "nobody reads it", *asked)
     resent = await dicom_router("resend", "1.2.3", "--to", "BACKUP", *asked)
 
     assert [row[2:4] for row in rows(redirected)] == [["BACKUP", "dismissed"], ["XRAY", "pending"]]
     assert [row[-1] for row in rows(dismissed)] == ["nobody reads it"]
-    assert [row[:4] for row in rows(resent)] == [["3", "1.2.3", "BACKUP", "pending"]]
+    assert [row[:4] for row in rows(resent)] == [["4", "1.2.3", "BACKUP", "pending"]]
 
 
 async def test_a_decision_that_cannot_be_carried_out_says_why(url: str) -> None:
