@@ -13,6 +13,15 @@ _LONG_VRS = b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()
 HEADER_LENGTHS = {**dict.fromkeys(_SHORT_VRS, 8), **dict.fromkeys(_LONG_VRS, 12)}
 """Every VR that exists, and how many bytes an element of it has before its value."""
 
+
+def header_of_unknown(vr: bytes) -> int:
+    """The bytes before a value of a VR that is not known here; 0 if it cannot be a VR at all.
+
+    Whatever VRs will be added have lengths of four bytes (PS3.5 section 6.2).
+    """
+    return 12 if len(vr) == 2 and vr.isalpha() and vr.isupper() else 0
+
+
 FRAGMENT_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV"})
 """What may be fragments when its length is undefined."""
 

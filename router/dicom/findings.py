@@ -37,7 +37,7 @@ class ScanLimits:
     max_sequence_depth: int = 64  # levels
     max_value_bytes: int = 64 * 1024
     max_kept_bytes: int = 256 * 1024  # of all values that are wanted
-    max_inflated_bytes: int = 4 << 30
+    max_inflated_bytes: int = 1 << 30
     max_warnings: int = 8
 
 

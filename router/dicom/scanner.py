@@ -24,6 +24,7 @@ from router.dicom.elements import (
     UNDEFINED_LENGTH,
     explicit_layout,
     explicit_length,
+    header_of_unknown,
     long_length_layout,
     plain_layout,
     written,
@@ -42,6 +43,12 @@ __all__ = [
     "ScanResult",
 ]
 
+ITEM_BYTES = b"\xfe\xff\x00\xe0"
+"""An item tag in little endian, which the content of an element of unknown VR always is."""
+
+UNKNOWN_VRS = ("UN", "")
+"""What the VR is called of an element whose VR nobody knows: in Explicit VR, in Implicit VR."""
+
 BYTES_PER_LEVEL = 16
 """An item header and the header of a sequence within: a level of nesting has at least these."""
 
@@ -58,6 +65,7 @@ class _Frame:
     target: Target | None = None  # of a sequence
     level: Level | None = None  # of an item
     items: int = 0
+    is_guess: bool = False  # bytes of unknown VR that look like a sequence, and may be none
 
 
 class DataSetScanner:
@@ -128,9 +136,9 @@ class DataSetScanner:
         if len(self._carry) >= self._need:
             head = bytes(self._carry)
             self._carry.clear()
-            used = self._parse(memoryview(head))
-            if used < len(head) and not self._over:
-                self._carry += head[used:]
+            self._need = 0
+            rest = head[self._parse(memoryview(head)) :]
+            self._carry += rest[self.pass_over(len(rest)) :]
         return start + len(taken)
 
     @property
@@ -193,7 +201,10 @@ class DataSetScanner:
         if len(view) < 8:
             self._need = 8
             return False
-        has_vr = bytes(view[4:6]) in HEADER_LENGTHS
+        raw_vr = bytes(view[4:6])
+        has_vr = raw_vr in HEADER_LENGTHS
+        if not self._implicit and header_of_unknown(raw_vr):
+            has_vr = True
         if has_vr == self._implicit:
             self._warn(
                 FindingKind.MISLABELLED,
@@ -284,13 +295,13 @@ class DataSetScanner:
             self._skip_value(length, len(view) - 8)
             return 8 + self._within(length, len(view) - 8)
         elif tag == ITEM:
-            self._enter_item(frame, length)
+            return self._enter_item(frame, length)
         else:
-            self._stop(FindingKind.MALFORMED, f"{written(tag)} where an item belongs")
+            return self._stop(FindingKind.MALFORMED, f"{written(tag)} where an item belongs")
         self._use(8)
         return 8
 
-    def _enter_item(self, frame: _Frame, length: int) -> None:
+    def _enter_item(self, frame: _Frame, length: int) -> int:
         index = frame.items
         frame.items += 1
         node = None
@@ -299,11 +310,13 @@ class DataSetScanner:
             node = merged([into[key] for key in (None, index) if key in into])
         end = -1 if length == UNDEFINED_LENGTH else self._position + 8 + length
         if not self._fits(end):
-            self._stop(FindingKind.LENGTH_OVERRUN, f"an item of {length} bytes at {self._position}")
-            return
+            reason = f"an item of {length} bytes at {self._position}"
+            return self._stop(FindingKind.LENGTH_OVERRUN, reason)
         self._frames.append(
             _Frame(end, True, frame.implicit, frame.big_endian, level=Level(node))  # noqa: FBT003
         )
+        self._use(8)
+        return 8
 
     def _fits(self, end: int) -> bool:
         """Whether something that ends there lies within all that contains it."""
@@ -324,13 +337,10 @@ class DataSetScanner:
             vr, header, length = vr_of(tag), 8, plain
         else:
             raw_vr = bytes(view[4:6])
-            header = HEADER_LENGTHS.get(raw_vr, 0)
+            header = HEADER_LENGTHS.get(raw_vr) or header_of_unknown(raw_vr)
             if not header:
-                self._stop(
-                    FindingKind.MALFORMED,
-                    f"{written(tag)} at {self._position} has no VR that exists",
-                )
-                return 0
+                reason = f"{written(tag)} at {self._position} has no VR that exists"
+                return self._stop(FindingKind.MALFORMED, reason)
             if len(view) < header:
                 self._need = header
                 return 0
@@ -344,8 +354,7 @@ class DataSetScanner:
         if tag == ITEM_END and frame is not None:
             self._frames.pop()
         elif frame is None or tag != SEQUENCE_END:
-            self._stop(FindingKind.MALFORMED, f"a stray delimiter at {self._position}")
-            return 0
+            return self._stop(FindingKind.MALFORMED, f"a stray delimiter at {self._position}")
         else:  # the item was not closed, its sequence is
             self._frames.pop()
             self._frames.pop()
@@ -358,20 +367,21 @@ class DataSetScanner:
         level = frame.level if frame else self._top
         target = level.target(tag) if level else None
         if length == UNDEFINED_LENGTH:
-            self._use(header)
-            self._enter_undefined(frame, tag, vr, target)
-            return header
+            return self._enter_undefined(frame, tag, vr, target, header)
         if frame is not None and 0 <= frame.end < self._position + header + length:
-            self._stop(
-                FindingKind.LENGTH_OVERRUN,
-                f"{written(tag)} at {self._position}: {length} bytes",
-            )
-            return 0
+            reason = f"{written(tag)} at {self._position}: {length} bytes"
+            return self._stop(FindingKind.LENGTH_OVERRUN, reason)
         if vr == "SQ" and (target is not None or self._may_be_too_deep(length)):
             end = self._position + header + length
             self._use(header)
             self._enter_sequence(frame, end, target, tag)
             return header
+        if vr in UNKNOWN_VRS and self._may_be_too_deep(length):
+            if len(view) < header + len(ITEM_BYTES):
+                self._need = header + len(ITEM_BYTES)
+                return 0
+            if view[header : header + len(ITEM_BYTES)] == ITEM_BYTES:
+                return self._guess_sequence(frame, target, tag, header, length)
         if level and ((target is not None and target.name) or level.is_creator(tag)):
             if length <= self._limits.max_value_bytes:
                 return self._wanted(view, frame, level, tag, vr, header, length)
@@ -413,9 +423,20 @@ class DataSetScanner:
     def _depth(self) -> int:
         return (len(self._frames) + 1) // 2
 
+    def _guess_sequence(
+        self, frame: _Frame | None, target: Target | None, tag: int, header: int, length: int
+    ) -> int:
+        """Go into bytes that some receivers take for a sequence; they need not be one."""
+        end = self._position + header + length
+        self._use(header)
+        self._enter_sequence(frame, end, target, tag, unknown=True)
+        if not self._over:
+            self._frames[-1].is_guess = True
+        return header
+
     def _enter_undefined(
-        self, frame: _Frame | None, tag: int, vr: str, target: Target | None
-    ) -> None:
+        self, frame: _Frame | None, tag: int, vr: str, target: Target | None, header: int
+    ) -> int:
         if tag == PIXEL_DATA or vr in FRAGMENT_VRS:
             self._frames.append(
                 _Frame(
@@ -426,13 +447,12 @@ class DataSetScanner:
                     fragments=True,
                 )
             )
-        elif vr in ("SQ", "UN", ""):
+        elif vr in ("SQ", *UNKNOWN_VRS):
             self._enter_sequence(frame, -1, target, tag, unknown=vr == "UN")
         else:
-            self._stop(
-                FindingKind.MALFORMED,
-                f"{written(tag)} of VR {vr} has no length",
-            )
+            return self._stop(FindingKind.MALFORMED, f"{written(tag)} of VR {vr} has no length")
+        self._use(header)
+        return header
 
     def _enter_sequence(
         self, frame: _Frame | None, end: int, target: Target | None, tag: int, unknown: bool = False
@@ -469,7 +489,16 @@ class DataSetScanner:
         if len(self._warnings) < self._limits.max_warnings:
             self._warnings.append(Finding(kind, reason))
 
-    def _stop(self, kind: FindingKind, reason: str) -> None:
-        """The walk cannot go on: what was read until here stands."""
-        self._warn(kind, reason)
-        self._over = True
+    def _stop(self, kind: FindingKind, reason: str) -> int:
+        """The walk cannot go on here: what was read until here stands. Uses no bytes.
+
+        What was only guessed to be a sequence is passed over, and the walk goes on behind it.
+        """
+        guesses = [at for at, frame in enumerate(self._frames) if frame.is_guess]
+        if guesses:
+            self._skip = self._frames[guesses[-1]].end - self._position
+            del self._frames[guesses[-1] :]
+        else:
+            self._warn(kind, reason)
+            self._over = True
+        return 0

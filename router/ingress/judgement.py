@@ -1,9 +1,9 @@
 """The verdict of the door on one received data set: pure, and the same for every way in.
 
 The order is the order of trust: can its UIDs be kept, can the data set be read by its receivers,
-does it say what its command set said, does it say which study it belongs to, and only then: does
-policy want it. A discard filter drops bytes for ever, so it is not believed about a data set that
-could not be read to its end: that one goes into quarantine.
+does it say what its command set said, does it say which study it belongs to and does it say that
+once, and only then: does policy want it. A discard filter drops bytes for ever, so it is not
+believed about a data set that could not be read to its end: that one goes into quarantine.
 """
 
 from __future__ import annotations
@@ -125,6 +125,9 @@ def judge(
     missing = _missing_uids(identity)
     if missing:
         return _refused(statuses.CANNOT_UNDERSTAND, missing, identity, facts)
+    ambiguous = _ambiguity(facts)
+    if ambiguous:
+        return _malformed(ambiguous, identity, facts, policy)
     discarded = discard.examine(facts)
     if discarded is None:
         return Verdict(Disposition.ACCEPTED, statuses.SUCCESS, "", identity, facts)
@@ -171,6 +174,15 @@ def _contradiction(announced: Identity, facts: Facts) -> str:
         found = _first(facts, name)
         if found and found != said:
             return f"{name} is {found} in the data set but {said} was announced"
+    return ""
+
+
+def _ambiguity(facts: Facts) -> str:
+    """Which UID has several values: one receiver would take the first, another one the last."""
+    for name in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        values = set(facts.get(name, ()))
+        if len(values) > 1:
+            return f"{name} has {len(values)} values: receivers would disagree about what it is"
     return ""
 
 

@@ -206,6 +206,52 @@ def test_deep_nesting_inside_an_element_of_unknown_vr_is_found() -> None:
     assert finding.kind is FindingKind.NESTING_TOO_DEEP
 
 
+def long_element(vr: bytes, value: bytes, tag: tuple[int, int] = (0x0040, 0x0275)) -> bytes:
+    return struct.pack("<HH2sHI", *tag, vr, 0, len(value)) + value
+
+
+MODALITY_LAST = struct.pack("<HH2sH", 0x0008, 0x0060, b"CS", 2) + b"CT"
+ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 8)
+
+
+def test_deep_nesting_in_an_element_of_unknown_vr_and_defined_length_is_found() -> None:
+    inside = nested_sequences(200, explicit=False, undefined=False)[8:]
+
+    finding = scan(long_element(b"UN", inside)).finding
+
+    assert finding is not None
+    assert finding.kind is FindingKind.NESTING_TOO_DEEP
+
+
+@pytest.mark.parametrize("content", [bytes(4000), ITEM + b"\xff" * 4000, ITEM + bytes(4000)])
+@given(cuts=st.lists(st.integers(1, 4000)))
+def test_bytes_of_unknown_vr_that_are_no_sequence_hide_nothing(
+    content: bytes, cuts: list[int]
+) -> None:
+    data = long_element(b"UN", content) + MODALITY_LAST
+
+    result = scan(data, cuts=cuts)
+
+    assert result.finding is None
+    assert result.facts["Modality"] == ("CT",)
+
+
+def test_what_follows_an_element_of_a_vr_of_the_future_is_read() -> None:
+    data = long_element(b"ZZ", b"what") + MODALITY_LAST + long_element(b"ZZ", b"")
+
+    result = scan(data)
+
+    assert result.facts["Modality"] == ("CT",)
+    assert result.warnings == ()
+
+
+def test_deep_nesting_behind_an_element_of_a_vr_of_the_future_is_found() -> None:
+    finding = scan(long_element(b"ZZ", b"what") + nested_sequences(200)).finding
+
+    assert finding is not None
+    assert finding.kind is FindingKind.NESTING_TOO_DEEP
+
+
 def test_nesting_within_the_limit_passes() -> None:
     assert scan(nested_sequences(64)).finding is None
 

@@ -113,6 +113,24 @@ def test_a_data_set_that_contradicts_its_command_set_does_not_match(name: str) -
     assert f"{name} is 9.9.9 in the data set" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    "name", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
+)
+def test_a_data_set_that_names_itself_twice_is_quarantined(name: str) -> None:
+    ambiguous = {**FACTS, name: (*FACTS[name], "1.2.666")}
+
+    verdict = verdict_on(ambiguous)
+
+    assert (verdict.disposition, verdict.status) == (Disposition.QUARANTINED, 0x0000)
+    assert f"{name} has 2 values" in verdict.reason
+
+
+def test_a_data_set_that_repeats_its_name_is_accepted() -> None:
+    repeated = {**FACTS, "StudyInstanceUID": FACTS["StudyInstanceUID"] * 2}
+
+    assert verdict_on(repeated).disposition is Disposition.ACCEPTED
+
+
 @pytest.mark.parametrize("name", ["SOPClassUID", "SOPInstanceUID"])
 def test_a_data_set_that_leaves_to_its_command_set_what_it_is_is_accepted(name: str) -> None:
     verdict = verdict_on(without(name))
