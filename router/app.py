@@ -26,9 +26,11 @@ from router.commitment.operations import CommitmentOperations
 from router.commitment.sender import AssociationReportSender
 from router.commitment.service import CommitmentService
 from router.completion.closing import Closer
+from router.completion.counting import SourceCounts
 from router.completion.declaring import Declarations
 from router.completion.determiner import Determiner
 from router.completion.held import CandidateFollower
+from router.completion.knowledge import StudyFacts
 from router.completion.service import CompletionService
 from router.delivery.destinations.commitment import CommitmentRequestor
 from router.delivery.destinations.dimse import DimseDestination
@@ -49,6 +51,7 @@ from router.ingress.recovery import recover
 from router.ingress.store import Door
 from router.ledger.ledger import open_ledger
 from router.net.acceptor import Acceptor
+from router.net.counting import count_instances
 from router.registry.service import Registry
 from router.settings.load import registration_token
 from router.settings.models import Settings
@@ -126,7 +129,21 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
 
         # record -> complete
         closer = Closer(ledger, clock, determiner.complete, retention.settled)
-        completion = CompletionService(wiring.completion_policy(settings), clock, closer.close)
+        rules = wiring.completion_rules(settings)
+        completion = CompletionService(
+            rules,
+            clock,
+            closer.close,
+            StudyFacts(ledger.study_values, rules.attributes),
+            SourceCounts(
+                wiring.count_sources(settings),
+                lambda source, study: count_instances(
+                    source.host, source.port, source.ae_title, ae_title, study
+                ),
+                ledger.arrived_instances,
+                clock,
+            ),
+        )
         recorder = Recorder(ledger, clock, completion.recorded, gather_s=GATHER_S)
 
         # a modality asks: is it safe?

@@ -159,6 +159,24 @@ class Ledger(Protocol):
         """All revisions that can still grow, open and held ones, for start-up."""
         ...
 
+    async def study_values(
+        self, study_instance_uid: str, names: Collection[str], after: int
+    ) -> tuple[Mapping[str, Collection[str]], int]:
+        """Values of these attributes in accepted instances of a study, and the last ledger id.
+
+        Of those past the ledger id ``after``, in all revisions but discarded ones, as they were
+        read on arrival.
+        """
+        ...
+
+    async def arrived_instances(self, study_instance_uid: str) -> int:
+        """How many instances of a study have come, each SOP Instance UID once.
+
+        In quarantine or discarded by a filter, too, for their source has them; but not what was
+        discarded with its revision, which would have to come again, and not what was refused.
+        """
+        ...
+
     async def unrouted_revisions(self) -> Sequence[RevisionKey]:
         """All complete revisions without a decision that chose anyone, for start-up and later."""
         ...

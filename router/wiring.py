@@ -7,19 +7,21 @@ from datetime import timedelta
 from typing import TypedDict
 
 from router.commitment.service import CommitmentSettings
+from router.completion.counting import CountSource
 from router.delivery.retention import RetentionPolicy
 from router.delivery.settings import DeliverySettings
 from router.dicom.negotiation import AcceptancePolicy
 from router.domain.attributes import BASE_ATTRIBUTES, Attribute
 from router.domain.commitment import CommitmentPolicy
 from router.domain.completion import CompletionPolicy, OnMaxWait
+from router.domain.completion_rules import CompletionRule, CompletionRules
 from router.domain.expression import attributes_of
 from router.domain.retry import RetryPolicy
 from router.ingress.judgement import DoorPolicy
 from router.net.acceptor import SPARE_CONNECTIONS, AcceptorLimits
 from router.net.connection import ConnectionTimeouts
 from router.net.exchange import RequestorTimeouts
-from router.settings.models import Settings
+from router.settings.models import CompletionRuleSection, CompletionSection, Settings
 
 
 def attributes_read_on_arrival(settings: Settings) -> frozenset[Attribute]:
@@ -31,18 +33,42 @@ def attributes_read_on_arrival(settings: Settings) -> frozenset[Attribute]:
     for candidate in settings.candidates.values():
         expressions += [candidate.criteria] if candidate.criteria is not None else []
         expressions += candidate.discard or ()
-    return frozenset(BASE_ATTRIBUTES).union(*map(attributes_of, expressions))
+    asked = completion_rules(settings).attributes
+    return asked.union(BASE_ATTRIBUTES, *map(attributes_of, expressions))
 
 
-def completion_policy(settings: Settings) -> CompletionPolicy:
-    """When a study counts as complete."""
+def completion_rules(settings: Settings) -> CompletionRules:
+    """When studies count as complete; what a rule leaves out is as it is for all."""
     completion = settings.completion
-    return CompletionPolicy(
-        completion.quiet_after,
-        completion.stable_after,
-        completion.max_wait,
-        OnMaxWait(completion.on_max_wait),
+    otherwise = _completion_policy(completion, completion)
+    return CompletionRules(
+        otherwise,
+        tuple(
+            CompletionRule(
+                _completion_policy(rule, completion), frozenset(rule.source or ()), rule.criteria
+            )
+            for rule in completion.rules
+        ),
     )
+
+
+def _completion_policy(
+    section: CompletionRuleSection | CompletionSection, general: CompletionSection
+) -> CompletionPolicy:
+    is_explicit = general.explicit if section.explicit is None else section.explicit
+    return CompletionPolicy(
+        quiet_after=None if is_explicit else section.quiet_after or general.quiet_after,
+        stable_after=section.stable_after or general.stable_after,
+        max_wait=section.max_wait or general.max_wait,
+        on_max_wait=OnMaxWait(section.on_max_wait or general.on_max_wait),
+        series=section.series or general.series,
+    )
+
+
+def count_sources(settings: Settings) -> Mapping[str, CountSource]:
+    """Who can be asked about studies, by calling AE title."""
+    listed = settings.completion.sources
+    return {name: CountSource(at.host, at.port, at.ae_title) for name, at in listed.items()}
 
 
 def acceptance_policy(settings: Settings) -> AcceptancePolicy:

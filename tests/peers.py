@@ -186,3 +186,22 @@ def delayed_acknowledgements() -> int:
         if line.startswith("TcpExt:")
     )
     return int(values[names.index("DelayedACKs")])
+
+
+@contextmanager
+def dcmqrscp(folder: Path, ae_title: str = "DCMQRSCP") -> Iterator[StoreSCP]:
+    """Dcmtk's archive, which counts instances neither per study nor per series."""
+    require("dcmtk")
+    storage = folder / "storage"
+    storage.mkdir(parents=True)
+    port = free_port()
+    configuration = folder / "dcmqrscp.cfg"
+    configuration.write_text(
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
+        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f"AETable BEGIN\n{ae_title} {storage} RW (200, 1024mb) ANY\nAETable END\n"
+    )
+    command = ["/usr/bin/dcmqrscp", "-c", str(configuration), str(port)]
+    with process(command, folder / "dcmqrscp.log", env=ENVIRONMENT):
+        wait_until(lambda: echoes(port, ae_title), "dcmqrscp answers")
+        yield StoreSCP(port, storage)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from router.cli.output import fail, messages, print_json
+from router.cli.output import fail, messages, print_json, print_table
+from router.cli.policies import policies, sources
 from router.settings.load import Examination, examine_settings
 from router.settings.problems import Problem, dotted
 
@@ -17,9 +18,19 @@ def check(path: Path, as_json: bool) -> bool:
         print_json(_as_json(examination))
     elif is_usable:
         messages.print(examination.report or f"{path}: in order", style="green", soft_wrap=True)
+        _show_policies(examination)
     else:
         fail(examination.report)
     return is_usable
+
+
+def _show_policies(examination: Examination) -> None:
+    if examination.settings is None:
+        return
+    print_table("completion", ("studies", "complete when"), policies(examination.settings))
+    asked = sources(examination.settings)
+    if asked:
+        print_table("asked for counts", ("calling AE title", "source"), asked)
 
 
 def _as_json(examination: Examination) -> dict[str, object]:
@@ -27,8 +38,17 @@ def _as_json(examination: Examination) -> dict[str, object]:
     return {
         "file": examination.name,
         "usable": examination.settings is not None,
+        "completion": _completion(examination),
         "problems": [_problem(examination.name, problem) for problem in in_order],
     }
+
+
+def _completion(examination: Examination) -> list[dict[str, str]]:
+    if examination.settings is None:
+        return []
+    return [
+        {"studies": whose, "complete_when": when} for whose, when in policies(examination.settings)
+    ]
 
 
 def _problem(name: str, problem: Problem) -> dict[str, object]:

@@ -7,18 +7,22 @@ facts, waits for the earliest deadline, closes the revision, and hands it over t
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from collections import Counter as Counts
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import anyio
 import structlog
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from router.completion.agenda import Agenda
-from router.domain.completion import Arrivals, CompletionPolicy, Due, OnMaxWait, due
+from router.completion.knowledge import StudyFacts
+from router.domain.completion import Arrivals, CompletionPolicy, Count, Due, OnMaxWait, due
+from router.domain.completion_rules import SERIES_DESCRIPTION, CompletionRules
+from router.domain.counting import CountTaken, ask_at, worth
 from router.domain.errors import RouterError, StateConflict
-from router.domain.instance import Disposition, Instance
+from router.domain.instance import Disposition, Facts, Instance
 from router.domain.study import OpenRevision, RevisionKey
 from router.ports import Clock
 
@@ -26,8 +30,23 @@ Close = Callable[[RevisionKey, Due], Awaitable[None]]
 """Carries out what the policy says about a revision that has fallen due."""
 
 RETRY_AFTER_S = 5.0
+QUESTIONS_AT_ONCE = 8
 
 log = structlog.get_logger(__name__)
+
+
+class Counter(Protocol):
+    """Who can ask the sources of studies how many instances they have."""
+
+    def knows(self, calling_ae_titles: Collection[str]) -> bool:
+        """Whether there is anybody to ask about what these have sent."""
+        ...
+
+    async def missing(
+        self, study_instance_uid: str, calling_ae_titles: Collection[str]
+    ) -> int | None:
+        """How many more there are than have arrived; None: nobody says. Never raises."""
+        ...
 
 
 @dataclass(slots=True)
@@ -50,6 +69,11 @@ class _Open:
     key: RevisionKey | None
     last_arrival: float
     opened: float
+    soonest: CompletionPolicy  # of those that may turn out to hold
+    sources: set[str] = field(default_factory=set)
+    is_counted: bool = False  # one of the sources can be asked
+    is_being_asked: bool = False
+    count: CountTaken | None = None
     last_release: float | None = None
     associations: set[str] = field(default_factory=set)
     unrecorded: int = 0
@@ -62,13 +86,23 @@ class _Open:
 class CompletionService:
     """Keeps the open revisions; the one place that decides that a study has arrived."""
 
-    def __init__(self, policy: CompletionPolicy, clock: Clock, close: Close):
-        self._policy = policy
+    def __init__(
+        self,
+        rules: CompletionRules,
+        clock: Clock,
+        close: Close,
+        facts: StudyFacts,
+        counter: Counter,
+    ):
+        self._rules = rules
         self._clock = clock
         self._close = close
+        self._facts = facts
+        self._counter = counter
+        self._questions = anyio.CapacityLimiter(QUESTIONS_AT_ONCE)
         self._open: dict[str, _Open] = {}
         self._associations: dict[str, _Association] = {}
-        self._arriving: Counter[str] = Counter()  # instances in flight by study, where it is known
+        self._arriving: Counts[str] = Counts()  # instances in flight by study, where it is known
         self._agenda: Agenda[str] = Agenda(clock)
 
     @property
@@ -88,6 +122,8 @@ class CompletionService:
             entry.key = revision.key
             entry.opened -= max(0.0, age.total_seconds())
             entry.is_held = revision.is_held
+            for calling_ae_title in revision.calling_ae_titles:
+                self._came_from(entry, calling_ae_title)
             self._schedule(revision.key.study_instance_uid)
 
     # -- called by ingress, on the event loop -----------------------------------------------------
@@ -151,6 +187,7 @@ class CompletionService:
         entry.unrecorded = max(0, entry.unrecorded - 1)
         if key is not None and key.number > entry.closed:  # else it slipped in before the close
             entry.key = key
+            self._came_from(entry, instance.provenance.calling_ae_title)
         self._settle(study_uid, entry)
 
     def disassociated(self, association_id: str, *, released: bool) -> None:
@@ -183,21 +220,71 @@ class CompletionService:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Close revisions as they fall due, until cancelled."""
-        task_status.started()
-        while True:
-            await self._look_at(await self._agenda.next())
+        async with anyio.create_task_group() as tasks:
+            task_status.started()
+            while True:
+                await self._look_at(await self._agenda.next(), tasks)
 
-    async def _look_at(self, study_uid: str) -> None:
+    async def _look_at(self, study_uid: str, tasks: TaskGroup) -> None:
         entry = self._open.get(study_uid)
         if entry is None or entry.key is None:
             return
-        verdict = due(self._policy, self._arrivals(study_uid, entry))
-        if verdict.at is None:
-            return  # what it waits for will put it on the agenda
-        if max(verdict.at, entry.not_before) > self._clock.monotonic():
+        self._ask_if_it_is_time(study_uid, entry, tasks)
+        soonest = due(entry.soonest, self._arrivals(study_uid, entry))
+        if not self._is_over(soonest, entry):
             self._schedule(study_uid)
             return
-        await self._carry_out(study_uid, entry, entry.key, verdict)
+        try:
+            facts = await self._facts.of(study_uid)
+        except RouterError as error:
+            await self._put_off(study_uid, entry, error)
+            return
+        await self._decide(study_uid, entry, entry.key, facts)
+
+    async def _decide(self, study_uid: str, entry: _Open, key: RevisionKey, facts: Facts) -> None:
+        """By the policy that holds for the study, as far as it has arrived."""
+        policy = self._rules.policy(entry.sources, facts)
+        arrivals = self._arrivals(study_uid, entry)
+        if policy.series is not None and not policy.series.have_arrived(
+            facts.get(SERIES_DESCRIPTION, ())
+        ):
+            arrivals = replace(arrivals, series_are_there=False)
+        verdict = due(policy, arrivals)
+        if self._is_over(verdict, entry):
+            await self._carry_out(study_uid, entry, key, verdict)
+        elif verdict.at is not None:  # else what it waits for will put it on the agenda
+            self._agenda.note(study_uid, max(verdict.at, entry.not_before))
+
+    def _is_over(self, verdict: Due, entry: _Open) -> bool:
+        now = self._clock.monotonic()
+        return verdict.at is not None and max(verdict.at, entry.not_before) <= now
+
+    def _ask_if_it_is_time(self, study_uid: str, entry: _Open, tasks: TaskGroup) -> None:
+        at = self._ask_at(entry, self._arrivals(study_uid, entry))
+        if at is not None and at <= self._clock.monotonic():
+            entry.is_being_asked = True
+            tasks.start_soon(self._ask, study_uid, entry)
+
+    async def _ask(self, study_uid: str, entry: _Open) -> None:
+        """Ask the sources; only timers and what arrives count until they have answered."""
+        async with self._questions:
+            asked_at = self._clock.monotonic()
+            missing = await self._counter.missing(study_uid, frozenset(entry.sources))
+        former = entry.count
+        entry.is_being_asked = False
+        if missing is not None and missing > 0 and (former is None or former.missing != missing):
+            log.info(
+                "the source has more instances",
+                study_instance_uid=study_uid,
+                missing=missing,
+            )
+        entry.count = (
+            CountTaken(asked_at, missing)
+            if former is None
+            else former.followed_by(asked_at, missing, entry.last_arrival)
+        )
+        if self._open.get(study_uid) is entry:
+            self._schedule(study_uid)
 
     async def _carry_out(
         self, study_uid: str, entry: _Open, closing: RevisionKey, verdict: Due
@@ -212,14 +299,7 @@ class CompletionService:
                 "the revision was closed already", study_instance_uid=study_uid, error=str(error)
             )
         except RouterError as error:
-            log.error(
-                "the study could not be closed; it will be tried again",
-                study_instance_uid=study_uid,
-                error=str(error),
-            )
-            entry.not_before = self._clock.monotonic() + RETRY_AFTER_S
-            self._schedule(study_uid)
-            await self._clock.sleep(RETRY_AFTER_S)  # the others would fare no better
+            await self._put_off(study_uid, entry, error)
             return
         entry.is_held = is_held
         if is_held:
@@ -228,9 +308,22 @@ class CompletionService:
         entry.closed = closing.number
         entry.opened = began  # of what arrived meanwhile
         entry.declared = None
+        self._facts.forget(study_uid)
         if entry.key == closing:  # else what arrived meanwhile has opened the next revision
             entry.key = None
+            entry.sources.clear()
+            entry.is_counted = False
         self._settle(study_uid, entry)
+
+    async def _put_off(self, study_uid: str, entry: _Open, error: RouterError) -> None:
+        log.error(
+            "the study could not be closed; it will be tried again",
+            study_instance_uid=study_uid,
+            error=str(error),
+        )
+        entry.not_before = self._clock.monotonic() + RETRY_AFTER_S
+        self._schedule(study_uid)
+        await self._clock.sleep(RETRY_AFTER_S)  # the others would fare no better
 
     # -- what is known ----------------------------------------------------------------------------
 
@@ -238,8 +331,14 @@ class CompletionService:
         entry = self._open.get(study_uid)
         if entry is None:
             now = self._clock.monotonic()
-            entry = self._open[study_uid] = _Open(None, now, now)
+            entry = self._open[study_uid] = _Open(None, now, now, self._rules.soonest(()))
         return entry
+
+    def _came_from(self, entry: _Open, calling_ae_title: str) -> None:
+        if calling_ae_title not in entry.sources:
+            entry.sources.add(calling_ae_title)
+            entry.soonest = self._rules.soonest(entry.sources)
+            entry.is_counted = self._counter.knows(entry.sources)
 
     def _settle(self, study_uid: str, entry: _Open) -> None:
         """Forget the study if nothing is open, or is about to be; else see when to look at it."""
@@ -248,6 +347,7 @@ class CompletionService:
             return
         del self._open[study_uid]
         self._agenda.strike(study_uid)
+        self._facts.forget(study_uid)
         for association_id in entry.associations:
             self._associations[association_id].studies.discard(study_uid)
 
@@ -280,6 +380,7 @@ class CompletionService:
             declared=entry.declared,
             opened=entry.opened,
             is_held=entry.is_held,
+            count=self._count(entry),
         )
 
     def _schedule(self, study_uid: str) -> None:
@@ -287,6 +388,22 @@ class CompletionService:
         entry = self._open.get(study_uid)
         if entry is None or entry.key is None:
             return
-        at = due(self._policy, self._arrivals(study_uid, entry)).at
+        arrivals = self._arrivals(study_uid, entry)
+        at = due(entry.soonest, arrivals).at
         if at is not None:
             self._agenda.note(study_uid, max(at, entry.not_before))
+        at = self._ask_at(entry, arrivals)
+        if at is not None:
+            self._agenda.note(study_uid, at)
+
+    def _count(self, entry: _Open) -> Count:
+        if not entry.is_counted:
+            return Count.SILENT
+        if entry.is_being_asked:
+            return Count.AWAITED
+        return worth(entry.count, entry.last_arrival)
+
+    def _ask_at(self, entry: _Open, arrivals: Arrivals) -> float | None:
+        if not entry.is_counted or entry.is_being_asked:
+            return None
+        return ask_at(entry.soonest, arrivals, entry.count)

@@ -1,16 +1,15 @@
 """The data sets of storage commitment (PS3.4 tables J.3-1 and J.3-2), read and written by pydicom.
 
-They may list thousands of instances: read and write them in a worker thread. pydicom is imported
-when the first of them comes: most routers are never asked, and it takes 20 MB.
+They may list thousands of instances: read and write them in a worker thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 from router.dicom import uids
+from router.dicom.data_sets import read_data_set, write_data_set
 from router.domain.commitment import (
     CommitmentReport,
     CommitmentRequest,
@@ -24,11 +23,12 @@ if TYPE_CHECKING:
 
 REQUEST_STORAGE_COMMITMENT = 1  # action type
 ALL_COMMITTED, SOME_FAILED = 1, 2  # event types
+_WHAT = "a storage commitment data set"
 
 
 def read_request(data: bytes, transfer_syntax_uid: str) -> CommitmentRequest:
     """What an N-ACTION asks; raises ``CannotUnderstand``."""
-    data_set = _read(data, transfer_syntax_uid)
+    data_set = read_data_set(data, transfer_syntax_uid, _WHAT)
     references = tuple(_reference(item) for item in _items_in(data_set, "ReferencedSOPSequence"))
     if not references:
         raise CannotUnderstand("the storage commitment request lists no instances")
@@ -37,7 +37,7 @@ def read_request(data: bytes, transfer_syntax_uid: str) -> CommitmentRequest:
 
 def read_report(data: bytes, transfer_syntax_uid: str) -> CommitmentReport:
     """What an N-EVENT-REPORT says; raises ``CannotUnderstand``."""
-    data_set = _read(data, transfer_syntax_uid)
+    data_set = read_data_set(data, transfer_syntax_uid, _WHAT)
     return CommitmentReport(
         _transaction(data_set),
         tuple(_reference(item) for item in _items_in(data_set, "ReferencedSOPSequence")),
@@ -55,7 +55,7 @@ def write_request(request: CommitmentRequest, transfer_syntax_uid: str) -> bytes
     data_set = Dataset()
     data_set.TransactionUID = request.transaction_uid
     data_set.ReferencedSOPSequence = _items(request.references)
-    return _write(data_set, transfer_syntax_uid)
+    return write_data_set(data_set, transfer_syntax_uid)
 
 
 def write_report(report: CommitmentReport, transfer_syntax_uid: str) -> bytes:
@@ -71,42 +71,12 @@ def write_report(report: CommitmentReport, transfer_syntax_uid: str) -> bytes:
         for item, (_, reason) in zip(failed, report.failed, strict=True):
             item.FailureReason = reason
         data_set.FailedSOPSequence = failed
-    return _write(data_set, transfer_syntax_uid)
+    return write_data_set(data_set, transfer_syntax_uid)
 
 
 def event_type(report: CommitmentReport) -> int:
     """The event type that says what the report says."""
     return SOME_FAILED if report.failed else ALL_COMMITTED
-
-
-def _read(data: bytes, transfer_syntax_uid: str) -> Dataset:
-    try:
-        data_set = _parse(data, transfer_syntax_uid)
-        data_set.decode()
-    except Exception as error:
-        raise CannotUnderstand(f"a storage commitment data set cannot be read: {error}") from error
-    return data_set
-
-
-def _parse(data: bytes, transfer_syntax_uid: str) -> Dataset:
-    from pydicom.filereader import read_dataset
-
-    return read_dataset(
-        BytesIO(data),
-        uids.is_implicit_vr(transfer_syntax_uid),
-        not uids.is_big_endian(transfer_syntax_uid),
-    )
-
-
-def _write(data_set: Dataset, transfer_syntax_uid: str) -> bytes:
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filewriter import write_dataset
-
-    stream = DicomBytesIO()
-    stream.is_little_endian = not uids.is_big_endian(transfer_syntax_uid)
-    stream.is_implicit_VR = uids.is_implicit_vr(transfer_syntax_uid)
-    write_dataset(stream, data_set)
-    return stream.getvalue()
 
 
 def _transaction(data_set: Dataset) -> str:

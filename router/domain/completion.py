@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from router.domain.named_series import NamedSeries
+
 
 class OnMaxWait(StrEnum):
     """What becomes of a revision that took too long."""
@@ -50,6 +52,8 @@ class CompletionPolicy:
     stable_after: timedelta = timedelta(seconds=60)
     max_wait: timedelta | None = None
     on_max_wait: OnMaxWait = OnMaxWait.DELIVER
+    series: NamedSeries | None = None
+    """Quiet says nothing before these are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +130,5 @@ def _evidence(policy: CompletionPolicy, arrivals: Arrivals) -> Iterator[tuple[fl
         return
     quiet_s = policy.quiet_after.total_seconds()
     last = max(arrivals.last_arrival, arrivals.last_release)
-    yield last + quiet_s, f"all associations released, quiet for {quiet_s:g} s"
+    named = "the named series have arrived, " if policy.series is not None else ""
+    yield last + quiet_s, f"{named}all associations released, quiet for {quiet_s:g} s"

@@ -124,6 +124,12 @@ class ContextNotAccepted(RouterError):
     http_status = 502
 
 
+class QueryFailed(RouterError):
+    """The peer does not answer what it was asked by C-FIND."""
+
+    http_status = 502
+
+
 class PeerTimeout(AssociationLost):
     """The peer did not answer in time."""
 

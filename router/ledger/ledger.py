@@ -25,6 +25,7 @@ from router.domain.repeats import OnConflict
 from router.domain.study import OpenRevision, RevisionKey
 from router.ledger import (
     commitments,
+    completeness,
     deliveries,
     interventions,
     recording,
@@ -104,6 +105,20 @@ class SqlLedger:
     async def open_revisions(self) -> Sequence[OpenRevision]:
         """See ``ports.Ledger.open_revisions``."""
         return await self._database.read(recording.open_revisions)
+
+    async def study_values(
+        self, study_instance_uid: str, names: Collection[str], after: int
+    ) -> tuple[Mapping[str, Collection[str]], int]:
+        """See ``ports.Ledger.study_values``."""
+        return await self._database.read(
+            lambda c: completeness.study_values(c, study_instance_uid, names, after)
+        )
+
+    async def arrived_instances(self, study_instance_uid: str) -> int:
+        """See ``ports.Ledger.arrived_instances``."""
+        return await self._database.read(
+            lambda c: completeness.arrived_instances(c, study_instance_uid)
+        )
 
     async def unrouted_revisions(self) -> Sequence[RevisionKey]:
         """See ``ports.Ledger.unrouted_revisions``."""

@@ -131,6 +131,10 @@ class RequestedAssociation:
             return (sop_class_uid, transfer_syntax_uid) in self._contexts
         return any(abstract == sop_class_uid for abstract, _ in self._contexts)
 
+    def transfer_syntax(self, sop_class_uid: str) -> str:
+        """That of data sets of an operation; raises ``ContextNotAccepted``."""
+        return self._exchange.accepted[self._context_of(sop_class_uid)].transfer_syntax
+
     async def echo(self) -> int:
         """C-ECHO: the status that the peer answers."""
         context_id = self._context_of(uids.VERIFICATION)

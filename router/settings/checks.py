@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from router.settings.models import CandidateSection, Settings
+from router.settings.models import (
+    CandidateSection,
+    CompletionRuleSection,
+    CompletionSection,
+    Settings,
+)
 from router.settings.problems import Path, Severity
 from router.settings.values import Endpoint
 
@@ -27,6 +32,7 @@ def check(settings: Settings) -> Iterator[Objection]:
     """Everything that contradicts itself, and everything that looks like a mistake."""
     yield from _ports(settings)
     yield from _durations(settings)
+    yield from _completion(settings)
     yield from _spool(settings)
     yield from _token(settings)
     for name, candidate in settings.candidates.items():
@@ -45,29 +51,70 @@ def _ports(settings: Settings) -> Iterator[Objection]:
 
 
 def _durations(settings: Settings) -> Iterator[Objection]:
-    registration, completion, retry = (
-        settings.registration,
-        settings.completion,
-        settings.delivery.retry,
-    )
+    registration, retry = settings.registration, settings.delivery.retry
     if registration.heartbeat * 2 > registration.lease:
         yield Objection(
             ("registration", "heartbeat"),
             "must be at most half of registration.lease, so that one heartbeat may be lost",
         )
-    if completion.quiet_after > completion.stable_after:
-        yield Objection(
-            ("completion", "stable_after"),
-            "is shorter than quiet_after, which then never decides",
-            severity=Severity.WARNING,
-        )
-    if completion.max_wait is not None and completion.max_wait <= completion.quiet_after:
-        yield Objection(
-            ("completion", "max_wait"),
-            "must be longer than quiet_after, which else never decides",
-        )
     if retry.first > retry.max:
         yield Objection(("delivery", "retry", "first"), "is longer than delivery.retry.max")
+
+
+def _completion(settings: Settings) -> Iterator[Objection]:
+    completion = settings.completion
+    yield from _policy(("completion",), completion, completion)
+    for number, rule in enumerate(completion.rules):
+        path: Path = ("completion", "rules", number)
+        yield from _policy(path, rule, completion)
+        is_last = number == len(completion.rules) - 1
+        if rule.source is None and rule.criteria is None and not is_last:
+            yield Objection(
+                path,
+                "has neither source nor criteria: it matches every study, no later rule decides",
+                severity=Severity.WARNING,
+            )
+    for name, source in completion.sources.items():
+        if is_own_address(settings.router.dicom, source.host, source.port):
+            yield Objection(
+                ("completion", "sources", name, "port"),
+                "is the router's own address; it would ask itself",
+            )
+
+
+def _policy(
+    path: Path, terms: CompletionSection | CompletionRuleSection, general: CompletionSection
+) -> Iterator[Objection]:
+    """What contradicts itself in a policy, with what it takes from the general one."""
+    quiet_after = terms.quiet_after or general.quiet_after
+    max_wait = terms.max_wait or general.max_wait
+    is_explicit = general.explicit if terms.explicit is None else terms.explicit
+    if is_explicit and (terms.series or general.series):
+        yield Objection(
+            (*path, "series" if terms.series else "explicit"),
+            "series say when quiet_after counts; where explicit is true, it never does",
+            "leave one of them out",
+        )
+    elif not is_explicit and quiet_after > (terms.stable_after or general.stable_after):
+        yield Objection(
+            (*path, "stable_after" if terms.stable_after else "quiet_after"),
+            "is shorter than quiet_after, which then never decides"
+            if terms.stable_after
+            else "is longer than stable_after, and so never decides",
+            severity=Severity.WARNING,
+        )
+    if max_wait is not None and not is_explicit and max_wait <= quiet_after:
+        yield Objection(
+            (*path, "max_wait" if terms.max_wait else "quiet_after"),
+            "max_wait must be longer than quiet_after, which else never decides",
+        )
+    if max_wait is None and terms.on_max_wait not in (None, "deliver"):
+        yield Objection(
+            (*path, "on_max_wait"),
+            "means nothing without max_wait",
+            "say how long: max_wait: 2h",
+            Severity.WARNING,
+        )
 
 
 def _spool(settings: Settings) -> Iterator[Objection]:

@@ -71,12 +71,18 @@ def _describe(
             return f"must be a path, not {shown(value)}", ""
         case "enum" | "literal_error":
             return f"must be {context['expected']}, not {shown(value)}", _near_hint(value, context)
-        case "greater_than_equal":
-            return f"must be at least {context['ge']:g}, not {shown(value)}", ""
-        case "less_than_equal":
-            return f"must be at most {context['le']:g}, not {shown(value)}", ""
+        case "greater_than_equal" | "less_than_equal" | "too_short":
+            return _describe_bound(value, context), ""
         case _:
             return fallback, ""
+
+
+def _describe_bound(value: object, context: Mapping[str, Any]) -> str:
+    if "min_length" in context:
+        return f"must have {context['min_length']} entry at least"
+    if "ge" in context:
+        return f"must be at least {context['ge']:g}, not {shown(value)}"
+    return f"must be at most {context['le']:g}, not {shown(value)}"
 
 
 def _boolean_hint(value: object) -> str:
@@ -121,6 +127,6 @@ def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
         if isinstance(current, type) and issubclass(current, BaseModel):
             current = current.model_fields[str(step)].annotation
         else:  # a mapping or list: its last type argument is that of its entries
-            current = current.__args__[-1]
+            current = [part for part in current.__args__ if part is not ...][-1]
     is_model = isinstance(current, type) and issubclass(current, BaseModel)
     return current if is_model else None

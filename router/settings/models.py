@@ -29,6 +29,7 @@ from router.domain.candidate import Level
 from router.settings.hours import HoursText
 from router.settings.values import (
     AETitle,
+    AETitles,
     Count,
     Criteria,
     Duration,
@@ -40,6 +41,7 @@ from router.settings.values import (
     Port,
     PriorityName,
     Rate,
+    SeriesText,
     Size,
 )
 
@@ -61,6 +63,7 @@ def _longer_than_nothing(duration: timedelta) -> timedelta:
 
 
 ConflictPolicy = Literal["keep-first", "keep-last", "keep-both"]
+OnMaxWaitName = Literal["deliver", "hold", "discard"]
 Depth = Annotated[StrictInt, Field(ge=1, le=1000)]
 Factor = Annotated[StrictFloat, Field(ge=1, le=100)]
 Location = Annotated[Path, BeforeValidator(_resolve), WithJsonSchema({"type": "string"})]
@@ -128,6 +131,41 @@ class RouterSection(Section):
     """Nesting of sequences beyond which an instance counts as malformed."""
 
 
+class SourceSection(Section):
+    """A PACS that sends studies and can be asked about them (C-FIND, Study Root)."""
+
+    host: Host
+    """Its host name or address."""
+    port: Port
+    """Its DICOM port."""
+    ae_title: AETitle
+    """Its AE title as it is called."""
+
+
+class CompletionRuleSection(Section):
+    """When studies of some sources, or that match criteria, count as complete.
+
+    A key that is left out means what completion says.
+    """
+
+    source: AETitles | None = None
+    """Calling AE titles, one of which has brought an instance of the study; left out: any."""
+    criteria: Criteria | None = None
+    """What the study must match, as far as it has arrived; left out: every study."""
+    quiet_after: Wait | None = None
+    """Since the last association that brought instances of the study was released."""
+    stable_after: Wait | None = None
+    """Since the last instance, whatever its associations do; always the last resort."""
+    max_wait: Wait | None = None
+    """Since the first instance, however many still come."""
+    on_max_wait: OnMaxWaitName | None = None
+    """Then: deliver what is there, hold it until a person says complete, or discard it."""
+    series: SeriesText | None = None
+    """Series that must have arrived before quiet_after counts."""
+    explicit: Flag | None = None
+    """Only somebody who knows, stable_after and max_wait complete a study."""
+
+
 class CompletionSection(Section):
     """When a study counts as complete, so that its candidates are determined."""
 
@@ -137,8 +175,16 @@ class CompletionSection(Section):
     """Since the last instance, whatever its associations do; always the last resort."""
     max_wait: Wait | None = None
     """Since the first instance, however many still come; left out: no limit."""
-    on_max_wait: Literal["deliver", "hold", "discard"] = "deliver"
+    on_max_wait: OnMaxWaitName = "deliver"
     """Then: deliver what is there, hold it until a person says complete, or discard it."""
+    series: SeriesText | None = None
+    """Series that must have arrived before quiet_after counts; left out: any."""
+    explicit: Flag = False
+    """Only somebody who knows, stable_after and max_wait complete a study."""
+    sources: Mapping[AETitle, SourceSection] = Field(default_factory=dict)
+    """PACS that are asked how many instances their studies have, by calling AE title."""
+    rules: tuple[CompletionRuleSection, ...] = ()
+    """Other policies for some studies; the first rule that matches decides."""
 
 
 class RetrySection(Section):

@@ -45,11 +45,14 @@ def _sections(model: type[BaseModel]) -> list[type[Section]]:
 
 def _describe_defaults(schema: dict[str, Any], section: type[Section]) -> None:
     """Defaults as a person writes them; sections and absent values have none."""
-    defaults = section().model_dump(mode="json")
+    has_required = any(field.is_required() for field in section.model_fields.values())
+    made = section.model_construct() if has_required else section()
+    defaults = made.model_dump(mode="json")
     for key, described in schema["properties"].items():
         described.pop("default", None)
-        if defaults[key] not in (None, [], {}) and not isinstance(defaults[key], dict):
-            described["default"] = defaults[key]
+        default = defaults.get(key)
+        if default not in (None, [], {}) and not isinstance(default, dict):
+            described["default"] = default
 
 
 def schema_text() -> str:

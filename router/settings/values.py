@@ -26,6 +26,7 @@ from pydantic import (
 from router.domain.candidate import Priority
 from router.domain.criteria import Expression, as_json, parse_criteria
 from router.domain.identifiers import ae_title
+from router.domain.named_series import NamedSeries, parse_named_series
 from router.settings.problems import shown, suggestion
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -154,6 +155,18 @@ def _parse_priority(value: object) -> Priority:
     return Priority[value.upper()]
 
 
+def _parse_series(value: object) -> NamedSeries:
+    if isinstance(value, NamedSeries):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"must be text such as \"'Axial T2' and 'Sag T1'\", not {shown(value)}")
+    return parse_named_series(value)
+
+
+def _parse_ae_titles(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 def _parse_ae_title(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"an AE title is text; put it in quotes: {shown(str(value))}")
@@ -166,6 +179,25 @@ AETitle = Annotated[
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 16}),
 ]
 """An AE title without its padding (PS3.5, VR AE)."""
+
+AETitles = Annotated[
+    tuple[AETitle, ...],
+    BeforeValidator(_parse_ae_titles),
+    Field(min_length=1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": 16},
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "minLength": 1, "maxLength": 16},
+                },
+            ]
+        }
+    ),
+]
+"""One AE title, or a list of them."""
 
 Host = Annotated[StrictStr, AfterValidator(_parse_host)]
 """A host name or an IP address."""
@@ -237,6 +269,20 @@ Criteria = Annotated[
     WithJsonSchema(CRITERIA_SCHEMA),
 ]
 """Routing criteria or a discard filter."""
+
+SeriesText = Annotated[
+    NamedSeries,
+    PlainValidator(_parse_series),
+    PlainSerializer(lambda series: series.text, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 3,
+            "examples": ["'Axial T2' and ('Sag T1 GRE' or 'Sag T1 TSE')"],
+        }
+    ),
+]
+"""Which series a study must have."""
 
 PriorityName = Annotated[
     Priority,

@@ -121,3 +121,50 @@ async def test_without_a_command_the_commands_are_listed() -> None:
         name in ran.out + ran.err
         for name in ("serve", "check", "explain", "send", "candidates", "studies", "demo")
     )
+
+
+POLICIES = """\
+completion:
+  quiet_after: 10s
+  sources: {PACS: {host: pacs.example, port: 104, ae_title: ARCHIVE}}
+  rules:
+    - source: [MR1, MR2]
+      criteria: MODALITY|EQUAL|MR
+      series: "'Axial T2' and 'Sag T1'"
+      max_wait: 2h
+      on_max_wait: hold
+    - source: CT1
+      explicit: true
+"""
+
+
+async def test_completion_policies_are_shown_in_the_order_in_which_they_decide(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "router.yaml"
+    path.write_text(POLICIES)
+    ran = await dicom_router("check", "--json", path)
+
+    assert ran.status == 0
+    assert [(one["studies"], one["complete_when"]) for one in ran.json["completion"]] == [
+        (
+            "from MR1, MR2 where Modality|EQUAL|MR",
+            (
+                "somebody who knows says so; or 'Axial T2' and 'Sag T1' have arrived, "
+                "released and quiet for 10s; or no instance for 1m; after 2h hold"
+            ),
+        ),
+        ("from CT1", "somebody who knows says so; or no instance for 1m"),
+        (
+            "all others",
+            "somebody who knows says so; or released and quiet for 10s; or no instance for 1m",
+        ),
+    ]
+
+
+async def test_who_is_asked_for_counts_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "router.yaml"
+    path.write_text(POLICIES)
+    ran = await dicom_router("check", path, columns=200)
+
+    assert "ARCHIVE at pacs.example:104" in ran.out
