@@ -12,7 +12,7 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from router.delivery.queued import Drops, QueuedDelivery, Sending
 from router.delivery.turns import Ready, Succession
@@ -21,6 +21,8 @@ from router.domain.delivery import Delivery, DeliveryItem, ItemResult, Outcome, 
 NEVER = math.inf
 REASONS_KEPT = 5
 OTHER_REASONS = "other reasons"
+SUSPECTS_WAIT = timedelta(minutes=10)
+"""An instance that is to be sent last does not wait for deliveries that come so much later."""
 
 
 class CandidateQueue:
@@ -181,7 +183,18 @@ class CandidateQueue:
 
     def head(self) -> QueuedDelivery | None:
         """The delivery whose turn it is, if anything may be sent now beside what is in flight."""
-        return None if self._alone else self._ready.first()
+        first = None if self._alone else self._ready.first()
+        return None if first is None or self._keeps_suspects_waiting(first) else first
+
+    def _keeps_suspects_waiting(self, queued: QueuedDelivery) -> bool:
+        """Whether it came so late that an instance to be sent alone goes before it.
+
+        Else one would wait for ever where there is always something else to send.
+        """
+        return any(
+            waiting.delivery.created_at + SUSPECTS_WAIT < queued.delivery.created_at
+            for waiting in self._with_suspects()
+        )
 
     def begin(self, queued: QueuedDelivery, delivery: Delivery) -> None:
         """Note that the attempt is counted in the ledger."""

@@ -482,6 +482,20 @@ def test_other_deliveries_go_before_an_instance_that_is_suspected() -> None:
     assert head(queue).delivery.id == 2
 
 
+def test_what_comes_much_later_does_not_keep_a_suspect_waiting() -> None:
+    queue, _ = suspected(2)
+    under_way = take(queue)
+    late = NOON + timedelta(hours=1)
+    queue.add(delivery(2, created_at=late), 0.0)
+    queue.release(0.0)
+
+    assert (queue.head(), queue.take_suspect()) == (None, None)
+    queue.finish(under_way, STORED, NOON)
+    assert queue.has_next
+    queue.finish(take_suspect(queue), STORED, NOON)
+    assert head(queue).delivery.id == 2
+
+
 def test_nothing_else_goes_out_while_an_instance_is_sent_alone() -> None:
     queue, _ = suspected()
     assert queue.take(head(queue)) is None
