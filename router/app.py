@@ -11,6 +11,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import structlog
@@ -34,6 +35,7 @@ from router.completion.knowledge import StudyFacts
 from router.completion.service import CompletionService
 from router.delivery.destinations.commitment import CommitmentRequestor
 from router.delivery.destinations.dimse import DimseDestination
+from router.delivery.destinations.table import destinations, probe
 from router.delivery.dispatcher import Dispatcher
 from router.delivery.interventions import Interventions
 from router.delivery.retention import Retention
@@ -107,7 +109,8 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             ae_title, timeouts, awaited, wiring.report_within_s(settings)
         )
         dimse = DimseDestination(spool, ae_title, timeouts, commitments, clock)
-        registry = Registry(settings, ledger, ledger.views, clock, dimse.probe)
+        by_kind = destinations(dimse, spool, timeouts, clock)
+        registry = Registry(settings, ledger, ledger.views, clock, partial(probe, by_kind))
         retention = Retention(ledger, spool, clock, wiring.retention_policy(settings))
 
         def settled(_revision: RevisionKey) -> None:
@@ -116,7 +119,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
 
         dispatcher = Dispatcher(
             ledger,
-            {"dimse": dimse},
+            by_kind,
             lambda ae_title: _candidate(registry, ae_title),
             clock,
             wiring.delivery_settings(settings),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from router.domain.candidate import Candidate, Registration
 from router.domain.commitment import (
@@ -307,7 +307,31 @@ class DestinationSession(Protocol):
 
 
 class Destination(Protocol):
-    """How to reach candidates of one kind."""
+    """How to reach candidates of one kind: an ``InstanceDestination`` or ``RevisionDestination``.
+
+    What has changed on disk since it arrived never leaves the router whole.
+    """
+
+    async def commit(
+        self, candidate: Candidate, references: Sequence[Reference]
+    ) -> CommitmentReport:
+        """Ask the candidate whether what it stored is safe, and wait for its report.
+
+        Raises a ``RouterError`` when it cannot be asked, and ``PeerTimeout`` when no report comes.
+        """
+        ...
+
+    async def probe(self, candidate: Candidate) -> None:
+        """Ask whether the candidate is there (C-ECHO, or a GET); raises a ``RouterError`` if not.
+
+        ``ContextNotAccepted``: it is there, but cannot be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class InstanceDestination(Destination, Protocol):
+    """Candidates that take one instance after the other."""
 
     def open(
         self, candidate: Candidate, items: Sequence[DeliveryItem]
@@ -315,17 +339,27 @@ class Destination(Protocol):
         """Open a session fit for these items; raises ``AssociationRejected`` or ``…Lost``."""
         ...
 
-    async def commit(
-        self, candidate: Candidate, references: Sequence[Reference]
-    ) -> CommitmentReport:
-        """Ask the candidate whether what it stored is safe, and wait for its report.
 
-        Raises as ``open`` does, and ``PeerTimeout`` when no report comes.
+@runtime_checkable
+class RevisionDestination(Destination, Protocol):
+    """Candidates that take all instances of a delivery in one transfer."""
+
+    @property
+    def is_divisible(self) -> bool:
+        """Whether instances may also be transferred by themselves, when one is suspected.
+
+        If not, a transfer is all or nothing.
         """
         ...
 
-    async def probe(self, candidate: Candidate) -> None:
-        """Ask whether the candidate is there (C-ECHO); raises as ``open`` does."""
+    async def transfer(
+        self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
+    ) -> Sequence[Outcome]:
+        """Send these instances; the outcome of each, in their order.
+
+        Raises ``CandidateUnavailable`` when none of them is at fault, and ``AssociationLost`` when
+        any may be: then their outcome is unknown.
+        """
         ...
 
 

@@ -2,12 +2,13 @@
 # Install the programs that the tests talk to, where that is allowed; say what is missing where not.
 set -eu
 packages=""
-need() { # need PACKAGE PROGRAM: the package is wanted unless the program is there
+need() { # need PACKAGE FILE: the package is wanted unless the file is there
     [ -e "$2" ] || packages="$packages $1"
 }
 need dcmtk /usr/bin/storescp
 need orthanc /usr/sbin/Orthanc
 need orthanc-python /usr/share/orthanc/plugins/libOrthancPython.so
+need orthanc-dicomweb /usr/share/orthanc/plugins/libOrthancDicomWeb.so
 need faketime /usr/bin/faketime
 need strace /usr/bin/strace
 [ -z "$packages" ] && exit 0

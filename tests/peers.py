@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -38,7 +38,12 @@ def require(peer: str) -> None:
     """Skip a test whose peer is missing; under CI=true that is a failure."""
     if is_there(peer):
         return
-    message = f"{peer} is not installed ({PROGRAMS[peer]}): make peers"
+    missing(f"{peer} ({PROGRAMS[peer]})")
+
+
+def missing(what: str) -> NoReturn:
+    """Skip a test for which something is not installed; under CI=true that is a failure."""
+    message = f"{what} is not installed: make peers"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
@@ -155,6 +160,14 @@ def orthanc(
     with process(command, folder / "orthanc.log"):
         wait_until(lambda: _answers(peer), "Orthanc answers")
         yield peer
+
+
+def orthanc_plugin(name: str) -> str:
+    """Where a plugin of Debian's Orthanc is; a missing one is treated as a missing peer."""
+    path = Path(f"/usr/share/orthanc/plugins/lib{name}.so")
+    if not path.exists():
+        missing(f"Orthanc's plugin {name} ({path})")
+    return str(path)
 
 
 def _answers(peer: Orthanc) -> bool:

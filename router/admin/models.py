@@ -97,11 +97,13 @@ class CandidateAnswer(Answer):
     ae_title: str
     """Its AE title."""
     host: str
-    """Where it is."""
+    """Where it is; empty: on no machine of its own."""
     port: int
-    """Its DICOM port."""
+    """The port that it is reached at; 0: at none."""
     kind: str
     """How it is reached."""
+    address: str
+    """The whole of its address: host and port, or a URL."""
     criteria: CriteriaJson | None
     """Its routing criteria; null: it gets every study (a backup writer)."""
     discard: tuple[CriteriaJson, ...]
@@ -141,6 +143,7 @@ class CandidateAnswer(Answer):
             host=candidate.host,
             port=candidate.port,
             kind=candidate.kind,
+            address=candidate.address,
             criteria=None if candidate.criteria is None else as_json(candidate.criteria),
             discard=tuple(map(as_json, candidate.discard)),
             level=candidate.level,

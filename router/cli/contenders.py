@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,7 +13,8 @@ from router.domain.candidate import Candidate, CandidateState
 from router.domain.criteria import parse_criteria
 from router.domain.errors import RouterError
 from router.registry.overlay import NOTHING_SAID, static_candidate
-from router.settings.models import CandidateSection, Settings
+from router.settings.candidate import CandidateSection
+from router.settings.models import Settings
 
 
 def contenders(settings: Settings, url: str | None) -> list[Candidate]:
@@ -71,5 +72,8 @@ def _laid_over(candidate: Candidate, section: CandidateSection, associations: in
         draining = candidate.state is CandidateState.DRAINING
         static = static_candidate(candidate.ae_title, section, associations)
         return replace(static, state=candidate.state) if draining else static
-    said: dict[str, Any] = {name: getattr(section, name) for name in CandidateSection.model_fields}
+    known = {field.name for field in fields(Candidate)} - {"kind"}  # a registration says its own
+    said: dict[str, Any] = {
+        name: getattr(section, name) for name in known & section.model_fields_set
+    }
     return replace(candidate, **{name: value for name, value in said.items() if value is not None})

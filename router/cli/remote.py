@@ -26,7 +26,7 @@ def candidates(url: str, as_json: bool) -> None:
     rows = [
         (
             item["ae_title"],
-            f"{item['host']}:{item['port']}",
+            item["address"],
             item["state"],
             item["origin"],
             "every study" if item["criteria"] is None else parse_criteria(item["criteria"]),

@@ -6,7 +6,8 @@ sender. Nothing that happens in one lane is felt in another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import anyio
 import structlog
@@ -14,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from router.delivery.books import Books
 from router.delivery.committer import Committer
+from router.delivery.courier import Courier, Transfer
 from router.delivery.gate import NOT_REGISTERED, Gate
 from router.delivery.health import Health
 from router.delivery.queue import NEVER, CandidateQueue
@@ -26,7 +28,13 @@ from router.delivery.waiting import wait_until
 from router.domain.candidate import Candidate
 from router.domain.delivery import Delivery, DeliveryState, Outcome, OutcomeKind
 from router.domain.study import RevisionKey
-from router.ports import Clock, Destination, Ledger
+from router.ports import (
+    Clock,
+    Destination,
+    InstanceDestination,
+    Ledger,
+    RevisionDestination,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -246,7 +254,7 @@ class Lane:
                 self._health.unlimited()
             allowed = self._health.associations_allowed(candidate.associations)
             for _ in range(len(self._scopes), allowed):
-                tasks.start_soon(self._send, self._new_scope())
+                tasks.start_soon(self._send, candidate, self._new_scope())
 
     def _new_scope(self) -> anyio.CancelScope:
         scope = anyio.CancelScope()
@@ -263,10 +271,14 @@ class Lane:
             self._scopes.discard(scope)
             self._change()
 
-    async def _send(self, scope: anyio.CancelScope) -> None:
+    async def _send(self, candidate: Candidate, scope: anyio.CancelScope) -> None:
         try:
             with scope:
-                await Sender(self.ae_title, self).run()
+                destination = self._destinations.get(candidate.kind)
+                if isinstance(destination, RevisionDestination):
+                    await Courier(self.ae_title, self).run()
+                else:
+                    await Sender(self.ae_title, self).run()
         finally:
             self._scopes.discard(scope)
             self._change()
@@ -307,21 +319,43 @@ class Lane:
 
     async def next(self) -> Sending | None:
         """See ``Supervisor``; instances are loaded as they are needed."""
+        taken = await self._take(with_the_rest=False)
+        return taken[0] if taken else None
+
+    async def _take(self, *, with_the_rest: bool) -> Sequence[Sending]:
+        """The next instance, and maybe all others of its delivery; none if there is none."""
         while self._may_begin():
             await self._books.room()
             async with self._taking:
                 if not self._may_begin():
-                    return None
+                    return ()
                 queued = self._queue.head()
                 if queued is None:
-                    return self._queue.take_suspect()
+                    suspect = self._queue.take_suspect()
+                    return () if suspect is None else (suspect,)
                 sending = self._queue.take(queued)
                 if sending is not None:
-                    return sending
+                    return await self._with_the_rest(sending) if with_the_rest else (sending,)
                 await self._books.load(queued)
             if self._health.is_left_alone(self._clock.monotonic()):
                 self._queue.stop(self._last_error)
-        return None
+        return ()
+
+    async def _with_the_rest(self, first: Sending) -> Sequence[Sending]:
+        """An instance with all others of its delivery that no suspicion rests on."""
+        taken, queued = [first], first.queued
+        try:
+            while queued.has_items and queued in self._queue.begun:
+                sending = self._queue.take(queued)
+                if sending is not None:
+                    taken.append(sending)
+                else:
+                    await self._books.load(queued)
+        except BaseException:
+            for sending in reversed(taken):
+                self._queue.give_back(sending)
+            raise
+        return taken
 
     def way_for(self, sending: Sending) -> Way | None:
         """See ``Supervisor``."""
@@ -334,8 +368,22 @@ class Lane:
                 f"candidate {self.ae_title} is of kind {candidate.kind!r}, which this router does "
                 f"not have; it has {', '.join(sorted(self._destinations))}"
             )
-            return None
+        if not isinstance(destination, InstanceDestination):
+            return None  # its kind has changed meanwhile
         return destination.open(candidate, self._queue.proposal(sending))
+
+    async def next_transfer(self) -> Transfer | None:
+        """See ``Office``."""
+        sendings = await self._take(with_the_rest=True)
+        candidate = self._gate.candidate
+        destination = None if candidate is None else self._destinations.get(candidate.kind)
+        if not sendings or candidate is None or not isinstance(destination, RevisionDestination):
+            for sending in reversed(sendings):
+                self._queue.give_back(sending)
+            return None
+        delivery, items = sendings[0].queued.delivery, [sending.item for sending in sendings]
+        send = partial(destination.transfer, candidate, delivery, items)
+        return Transfer(sendings, send, destination.is_divisible)
 
     def opened(self) -> None:
         """See ``Supervisor``; a candidate that accepts one association may get more."""
@@ -355,16 +403,56 @@ class Lane:
         else:
             self._leave_alone(reason)
 
+    def set_out(self) -> None:
+        """See ``Office``."""
+        self._associations += 1
+
+    def came_back(self) -> None:
+        """See ``Office``."""
+        self._associations -= 1
+
+    def unavailable(self, reason: str) -> None:
+        """See ``Office``."""
+        self.not_opened(reason)
+
     def answered(self, sending: Sending, outcome: Outcome) -> None:
         """See ``Supervisor``."""
-        if outcome.kind is OutcomeKind.TEMPORARY:
-            self._count_setback(outcome.reason)
-        else:
-            self._health.answered()
+        self._count((outcome,))
         self._finish(sending, outcome)
+
+    def transferred(self, transfer: Transfer, outcomes: Sequence[Outcome]) -> None:
+        """See ``Office``; a candidate that answers for one transfer may get more at once."""
+        self._health.opened()
+        self._count(outcomes)
+        for sending, outcome in zip(transfer.sendings, outcomes, strict=True):
+            self._finish(sending, outcome)
+        self._change()
+
+    def lost(self, transfer: Transfer, reason: str, *, silent: bool) -> None:
+        """See ``Office``; nobody knows which of the instances the candidate broke on, if any."""
+        for sending in transfer.sendings:
+            outcome = Outcome(OutcomeKind.TEMPORARY, None, reason)
+            if transfer.is_divisible:
+                outcome = self._drop(sending, reason, silent=silent)
+            self._finish(sending, outcome)
+        self._count_setback(reason)
+
+    def broken(self, transfer: Transfer, reason: str) -> None:
+        """See ``Office``."""
+        for sending in transfer.sendings:
+            outcome = Outcome(OutcomeKind.TEMPORARY, None, reason)
+            if transfer.is_divisible:
+                outcome = self._queue.faulted(sending, reason)
+            self._finish(sending, outcome)
+        self._leave_alone(reason)
 
     def dropped(self, sending: Sending, reason: str, *, silent: bool) -> None:
         """See ``Supervisor``; an instance that was dropped too often is set aside."""
+        outcome = self._drop(sending, reason, silent=silent)
+        self._count_setback(outcome.reason)
+        self._finish(sending, outcome)
+
+    def _drop(self, sending: Sending, reason: str, *, silent: bool) -> Outcome:
         outcome = self._queue.dropped(sending, reason, silent=silent)
         if outcome.kind is OutcomeKind.PERMANENT:
             log.error(
@@ -374,8 +462,7 @@ class Lane:
                 sop_instance_uid=sending.item.sop_instance_uid,
                 error=outcome.reason,
             )
-        self._count_setback(outcome.reason)
-        self._finish(sending, outcome)
+        return outcome
 
     def faulted(self, sending: Sending, reason: str) -> None:
         """See ``Supervisor``; what is at fault may be wrong with every instance, so wait a while.
@@ -402,6 +489,13 @@ class Lane:
         self._books.expect_writing()
         if is_first or sending.queued.is_answered or self._books.is_time_to_write:
             self._change()
+
+    def _count(self, outcomes: Sequence[Outcome]) -> None:
+        """A candidate that takes anything, or refuses it for good, is well."""
+        if all(outcome.kind is OutcomeKind.TEMPORARY for outcome in outcomes):
+            self._count_setback(outcomes[0].reason)
+        else:
+            self._health.answered()
 
     def _count_setback(self, reason: str) -> None:
         self._last_error = reason

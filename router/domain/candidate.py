@@ -11,6 +11,7 @@ from router.domain.window import Hours
 
 if TYPE_CHECKING:
     from router.domain.criteria import Expression
+    from router.domain.reach import Reach
 
 
 class Level(StrEnum):
@@ -55,6 +56,7 @@ class Candidate:
     host: str
     port: int
     kind: str = "dimse"
+    reach: Reach | None = None  # what its kind needs beyond host and port
     criteria: Expression | None = None
     discard: tuple[Expression, ...] = ()
     level: Level = Level.STUDY
@@ -68,6 +70,11 @@ class Candidate:
     state: CandidateState = CandidateState.LIVE
     registered_at: datetime | None = None
     lease_expires_at: datetime | None = None  # None: never
+
+    @property
+    def address(self) -> str:
+        """Where it is, for a person: ``host:port``, or a URL."""
+        return f"{self.host}:{self.port}" if self.reach is None else self.reach.address
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,12 @@ class AssociationLost(RouterError):
     http_status = 502
 
 
+class CandidateUnavailable(RouterError):
+    """The candidate takes nothing at present, whatever it is sent; no instance is at fault."""
+
+    http_status = 502
+
+
 class ContextNotAccepted(RouterError):
     """The peer accepted no presentation context for an operation; it will not take the instance."""
 

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import TypeVar
 
 from router.domain.candidate import Candidate, CandidateState, Level, Origin, Priority
+from router.domain.reach import WebReach
 from router.registry.request import RegistrationRequest
-from router.settings.models import CandidateSection
+from router.settings.candidate import CandidateSection
+from router.settings.kinds import DEFAULT_KIND, static_reach, web_endpoint
 
 T = TypeVar("T")
 
@@ -25,18 +27,20 @@ class Standing:
 
 
 def static_candidate(ae_title: str, yaml: CandidateSection, associations: int) -> Candidate:
-    """The candidate that a YAML section with host and port describes.
+    """The candidate that a YAML section with an address describes.
 
     ``associations`` holds where the section does not say how many. Raises ``ValueError`` for a
     section without an address.
     """
-    if yaml.host is None or yaml.port is None:
+    if not yaml.is_static:
         raise ValueError(f"{ae_title} has no address in the routing YAML")
+    host, port = _endpoint(yaml)
     return Candidate(
         ae_title=ae_title,
-        host=yaml.host,
-        port=yaml.port,
-        kind=_first("dimse", yaml.kind),
+        host=host,
+        port=port,
+        kind=_first(DEFAULT_KIND, yaml.kind),
+        reach=static_reach(yaml),
         criteria=yaml.criteria,
         discard=_first((), yaml.discard),
         level=_first(Level.STUDY, yaml.level),
@@ -65,11 +69,13 @@ def registered_candidate(
             state=CandidateState.DRAINING if draining else CandidateState.LIVE,
             registered_at=standing.registered_at,
         )
+    host, port = _endpoint(said)
     return Candidate(
         ae_title=said.aet,
-        host=said.host,
-        port=said.port,
-        kind=_first("dimse", yaml.kind, said.kind),
+        host=host,
+        port=port,
+        kind=_first(DEFAULT_KIND, said.kind),
+        reach=None if said.url is None else WebReach(said.url),
         criteria=said.criteria if yaml.criteria is None else yaml.criteria,
         discard=_first((), yaml.discard, said.discard_filters),
         level=_first(Level.STUDY, yaml.level, said.level),
@@ -84,6 +90,13 @@ def registered_candidate(
         registered_at=standing.registered_at,
         lease_expires_at=standing.lease_expires_at,
     )
+
+
+def _endpoint(said: RegistrationRequest | CandidateSection) -> tuple[str, int]:
+    """Host and port, of the URL if there is one; empty and 0 where there is neither."""
+    if said.url is not None:
+        return web_endpoint(said.url)
+    return said.host or "", said.port or 0
 
 
 def _first(default: T, *said: T | None) -> T:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticKnownError
 
 from router.domain.candidate import Level
 from router.domain.criteria import Expression, parse_criteria
 from router.settings.hours import HoursText
+from router.settings.kinds import DEFAULT_KIND, kinds_with, knows, lacks
 from router.settings.values import (
     CRITERIA_SCHEMA,
     AETitle,
@@ -19,6 +29,7 @@ from router.settings.values import (
     Port,
     PriorityName,
     Rate,
+    WebAddress,
 )
 
 
@@ -41,15 +52,17 @@ class RegistrationRequest(BaseModel):
 
     aet: AETitle
     """The writer's AE title: the key of the registration."""
-    host: Host
-    """Host name or address that the router shall send to."""
-    port: Port
-    """DICOM port that the router shall send to."""
+    kind: Kind | None = None
+    """How the writer is reached; default dimse (C-STORE)."""
+    host: Annotated[Host | None, Field(validate_default=True)] = None
+    """Host name or address that the router shall send to; needed for kind dimse."""
+    port: Annotated[Port | None, Field(validate_default=True)] = None
+    """DICOM port that the router shall send to; needed for kind dimse."""
+    url: Annotated[WebAddress | None, Field(validate_default=True)] = None
+    """Where a writer that is reached over HTTP takes studies."""
     routing_criteria: CriteriaInOwnWords | None = Field(default=None, alias="routingCriteria")
     """ATTRIBUTE|OPERATOR|VALUE as text, as an object, or composed by all, any and not; without
     any the writer is a backup writer, which gets every study."""
-    kind: Kind | None = None
-    """How the writer is reached; default dimse (C-STORE)."""
     level: Level | None = None
     """What criteria decide about: the whole study (default), each series, each instance."""
     priority: PriorityName | None = None
@@ -67,6 +80,17 @@ class RegistrationRequest(BaseModel):
     discard: tuple[CriteriaInOwnWords, ...] | None = None
     """Studies that match any of these are not for this writer, though its criteria match."""
 
+    @field_validator("host", "port", "url")
+    @classmethod
+    def _fits_the_kind(cls, value: object, info: ValidationInfo) -> object:
+        kind, key = info.data.get("kind", ""), str(info.field_name)
+        kind = DEFAULT_KIND if kind is None else kind
+        if kind and value is None and lacks(kind, key):
+            raise PydanticKnownError("missing")
+        if kind and value is not None and not knows(kind, key):
+            raise ValueError(f"is no key of kind {kind}; it is one of {kinds_with(key)}")
+        return value
+
     @property
     def criteria(self) -> Expression | None:
         """The routing criteria, parsed; None for a backup writer."""
@@ -79,8 +103,8 @@ class RegistrationRequest(BaseModel):
 
     @property
     def address(self) -> str:
-        """Where the writer says it is, as ``host:port``."""
-        return f"{self.host}:{self.port}"
+        """Where the writer says it is: ``host:port``, or a URL."""
+        return self.url or f"{self.host}:{self.port}"
 
     @property
     def text(self) -> str:

@@ -11,7 +11,7 @@ from router.domain.candidate import Candidate
 from router.domain.errors import StateConflict, UnknownCandidate
 from router.registry.entry import Entry
 from router.registry.overlay import NOTHING_SAID, registered_candidate, static_candidate
-from router.settings.models import CandidateSection
+from router.settings.candidate import CandidateSection
 
 
 class Roster:

@@ -23,6 +23,7 @@ from router.registry.keeper import LeaseKeeper, Probe
 from router.registry.request import RegistrationRequest
 from router.registry.roster import Roster
 from router.settings.checks import is_own_address
+from router.settings.kinds import web_endpoint
 from router.settings.models import Settings
 
 RECORDED_EVERY = timedelta(minutes=10)
@@ -206,9 +207,7 @@ class Registry:
 
     def _authorise(self, request: RegistrationRequest) -> None:
         router = self._settings.router
-        if request.aet == router.ae_title or is_own_address(
-            router.dicom, request.host, request.port
-        ):
+        if request.aet == router.ae_title or _is_router(request, self._settings):
             raise RegistrationClosed(
                 f"{request.aet} at {request.address} is the router itself; "
                 "it would send to itself for ever"
@@ -219,6 +218,12 @@ class Registry:
                 f"registration is closed and {request.aet} is not on the list: "
                 "add it to registration.allow in the routing YAML"
             )
+
+
+def _is_router(request: RegistrationRequest, settings: Settings) -> bool:
+    if request.url is not None:
+        return is_own_address(settings.router.http, *web_endpoint(request.url))
+    return is_own_address(settings.router.dicom, request.host or "", request.port or 0)
 
 
 def _displaced(before: Entry | None, request: RegistrationRequest) -> str | None:

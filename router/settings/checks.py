@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from router.settings.models import (
-    CandidateSection,
-    CompletionRuleSection,
-    CompletionSection,
-    Settings,
-)
+from router.settings.candidate import CandidateSection
+from router.settings.kinds import static_misfits, unreadable, web_endpoint
+from router.settings.models import CompletionRuleSection, CompletionSection, Settings
 from router.settings.problems import Path, Severity
 from router.settings.values import Endpoint
 
@@ -129,14 +126,8 @@ def _token(settings: Settings) -> Iterator[Objection]:
     path = settings.registration.token_file
     if path is None:
         return
-    try:
-        token = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+    if reason := unreadable(path):
         yield Objection(("registration", "token_file"), f"{path} cannot be read: {reason}")
-        return
-    if not token:
-        yield Objection(("registration", "token_file"), f"{path} is empty")
 
 
 def _candidate(settings: Settings, name: str, candidate: CandidateSection) -> Iterator[Objection]:
@@ -151,13 +142,15 @@ def _candidate(settings: Settings, name: str, candidate: CandidateSection) -> It
         yield Objection(
             (*path, "port"), "is the router's own address; it would send to itself for ever"
         )
-    if (candidate.host is None) != (candidate.port is None):
-        missing = "port" if candidate.port is None else "host"
+    elif candidate.url is not None and is_own_address(
+        settings.router.http, *web_endpoint(candidate.url)
+    ):
         yield Objection(
-            path,
-            f'key "{missing}" is missing',
-            "a static candidate has host and port, one that registers itself has neither",
+            (*path, "url"), "is the router's own address; it would send to itself for ever"
         )
+    for misfit in static_misfits(candidate):
+        where = (*path, misfit.key) if misfit.key else path
+        yield Objection(where, misfit.message, misfit.hint)
 
 
 def _shared_addresses(settings: Settings) -> Iterator[Objection]:

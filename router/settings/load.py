@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from router.domain.errors import ConfigurationError
 from router.settings.checks import check
 from router.settings.explanation import Finding, explain, known_keys
-from router.settings.models import FOLDER, Settings
+from router.settings.models import Settings
 from router.settings.problems import Position, Problem, Severity, report
+from router.settings.section import FOLDER
 from router.settings.source import Source, read_source
 
 log = structlog.get_logger(__name__)

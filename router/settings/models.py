@@ -10,23 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictFloat,
-    StrictInt,
-    ValidationInfo,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, StrictFloat, StrictInt
 
-from router.domain.candidate import Level
-from router.settings.hours import HoursText
+from router.settings.candidate import CandidateSection
+from router.settings.section import Location, Section
 from router.settings.values import (
     AETitle,
     AETitles,
@@ -36,24 +25,11 @@ from router.settings.values import (
     Endpoint,
     Flag,
     Host,
-    Kind,
     Listen,
     Port,
-    PriorityName,
-    Rate,
     SeriesText,
     Size,
 )
-
-FOLDER = "folder"
-"""Key of the validation context: the folder that relative paths are relative to."""
-
-
-def _resolve(value: object, info: ValidationInfo) -> object:
-    if not isinstance(value, str | Path):
-        return value
-    folder = (info.context or {}).get(FOLDER)
-    return Path(folder) / value if folder is not None else Path(value)
 
 
 def _longer_than_nothing(duration: timedelta) -> timedelta:
@@ -66,25 +42,8 @@ ConflictPolicy = Literal["keep-first", "keep-last", "keep-both"]
 OnMaxWaitName = Literal["deliver", "hold", "discard"]
 Depth = Annotated[StrictInt, Field(ge=1, le=1000)]
 Factor = Annotated[StrictFloat, Field(ge=1, le=100)]
-Location = Annotated[Path, BeforeValidator(_resolve), WithJsonSchema({"type": "string"})]
 PduLength = Annotated[Size, Field(ge=4096, le=16 * 1024**2)]
 Wait = Annotated[Duration, AfterValidator(_longer_than_nothing)]
-
-
-class Section(BaseModel):
-    """A mapping of the YAML: unknown keys are errors, empty ones mean their default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty_keys(cls, value: Any) -> Any:
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            return value
-        known = cls.model_fields
-        return {key: inner for key, inner in value.items() if inner is not None or key not in known}
 
 
 class AssociationTimeouts(Section):
@@ -244,43 +203,6 @@ class RetentionSection(Section):
     """For bytes of instances in quarantine, since they arrived; their record stays."""
     refusals_for: Duration = timedelta(days=90)
     """For records of discarded and refused instances."""
-
-
-class CandidateSection(Section):
-    """A candidate: static with host and port, else what outranks a writer that registers itself.
-
-    A key that is left out takes what the writer says of itself, or the default.
-    """
-
-    host: Host | None = None
-    """Host name or address of a static candidate."""
-    port: Port | None = None
-    """DICOM port of a static candidate."""
-    kind: Kind | None = None
-    """How the candidate is reached; default dimse (C-STORE)."""
-    criteria: Criteria | None = None
-    """Routing criteria; a static candidate without any gets every study (a backup writer)."""
-    discard: tuple[Criteria, ...] | None = None
-    """Studies that match any of these are not for this candidate, though its criteria match."""
-    level: Level | None = None
-    """What criteria decide about: the whole study (default), each series, each instance."""
-    priority: PriorityName | None = None
-    """Place of its studies in its queue; default normal."""
-    required: Flag | None = None
-    """Whether a study is settled only when this candidate has it; default true."""
-    associations: Count | None = None
-    """Parallel associations to this candidate; default delivery.associations."""
-    rate: Rate | None = None
-    """Bytes per second that it is sent at most; left out: as fast as it goes."""
-    window: tuple[HoursText, ...] | None = None
-    """Hours in which it is sent to, by the router's clock or in UTC; left out: always."""
-    commitment: Flag | None = None
-    """Ask it for storage commitment: only then has it a study; default false."""
-
-    @property
-    def is_static(self) -> bool:
-        """Whether the candidate exists without registering itself."""
-        return self.host is not None and self.port is not None
 
 
 class RegistrationSection(Section):

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from router.settings.models import Section, Settings
+from router.settings.models import Settings
+from router.settings.section import Section
 
 
 class _Untitled(GenerateJsonSchema):

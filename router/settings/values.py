@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -45,6 +46,8 @@ _MULTIPLES = {
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
 _ENDPOINT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]+)")
 _MAX_PORT = 65535
+MAX_URL = 2000
+"""Characters of a URL at most."""
 
 
 def parse_duration(value: object) -> timedelta:
@@ -144,6 +147,24 @@ def _parse_host(value: str) -> str:
     if host.count(":") == 1:
         raise ValueError(f'{shown(value)} is no host name; the port has a key of its own, "port"')
     return host
+
+
+def _parse_web_address(value: str) -> str:
+    text = value.strip()
+    if len(text) > MAX_URL or re.search(r"[\s\x00-\x1f\x7f]", text):
+        raise ValueError(f"{shown(value)} is no URL")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{shown(value)} is no URL; write https://host:443/path") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(f"{shown(value)} is no URL; write https://host/path")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError('a URL must not hold a user or a password; the key for them is "auth"')
+    if parts.query or parts.fragment:
+        raise ValueError(f"{shown(value)} must end with its path, without ? and #")
+    return text.rstrip("/")
 
 
 def _parse_priority(value: object) -> Priority:
@@ -292,5 +313,18 @@ PriorityName = Annotated[
 ]
 """A priority by its name."""
 
-Kind = Literal["dimse"]
+Kind = Literal["dimse", "stow-rs"]
 """How a candidate is reached."""
+
+WebAddress = Annotated[
+    StrictStr,
+    AfterValidator(_parse_web_address),
+    WithJsonSchema({"type": "string", "pattern": "^https?://", "maxLength": MAX_URL}),
+]
+"""A URL without credentials, query or fragment, and without a slash at its end."""
+
+VariableName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""The name of a variable of the environment."""
+
+UserName = Annotated[StrictStr, Field(min_length=1, max_length=200, pattern=r"^[^:\x00-\x1f]+$")]
+"""A user, as RFC 7617 lets one be called."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from router.domain.criteria import parse_criteria
+from router.domain.reach import WebReach
 from router.ledger.ledger import SqlLedger
 from tests.admin.conftest import Client, Serve
 
@@ -81,6 +82,46 @@ async def test_optional_fields_are_taken_over(client: Client) -> None:
     assert len(candidate["discard"]) == 1
 
 
+async def test_a_writer_that_is_reached_over_http_registers_with_its_url(client: Client) -> None:
+    body = {"aet": "VNA", "kind": "stow-rs", "url": "https://vna.example/dicom-web/"}
+
+    answer = await client.post("/candidates", body)
+
+    assert answer.status == 200
+    shown = answer.body["candidate"]
+    assert (shown["kind"], shown["address"]) == ("stow-rs", "https://vna.example/dicom-web")
+    assert (shown["host"], shown["port"]) == ("vna.example", 443)
+    assert client.registry.candidate("VNA").reach == WebReach("https://vna.example/dicom-web")
+
+
+@pytest.mark.parametrize(
+    ("change", "loc"),
+    [
+        ({"url": None}, ["url"]),
+        ({"url": "file:///etc/passwd"}, ["url"]),
+        ({"url": "https://user:word@vna"}, ["url"]),
+        ({"host": "vna"}, ["host"]),
+        ({"port": 104}, ["port"]),
+    ],
+)
+async def test_a_registration_says_what_its_kind_needs_and_nothing_else(
+    client: Client, change: dict[str, Any], loc: list[str]
+) -> None:
+    body = {"aet": "VNA", "kind": "stow-rs", "url": "https://vna.example/dicom-web", **change}
+
+    answer = await client.post("/candidates", body)
+
+    assert (answer.status, [wrong["loc"] for wrong in answer.body["errors"]]) == (422, [loc])
+
+
+async def test_the_router_is_no_candidate_of_its_own_over_http_either(client: Client) -> None:
+    body = {"aet": "VNA", "kind": "stow-rs", "url": "http://localhost:8080/dicom-web"}
+
+    answer = await client.post("/candidates", body)
+
+    assert (answer.status, client.registry.candidates()) == (403, ())
+
+
 async def test_registering_twice_makes_one_candidate(client: Client) -> None:
     await client.post("/candidates", SEED)
     await client.post("/candidates", SEED)
@@ -99,6 +140,9 @@ async def test_registering_twice_makes_one_candidate(client: Client) -> None:
         ({"port": 65536}, ["port"]),
         ({"port": "4242"}, ["port"]),
         ({"kind": "carrier-pigeon"}, ["kind"]),
+        ({"url": "https://vna/dicom-web"}, ["url"]),
+        ({"auth": {"token_file": "/etc/passwd"}}, ["auth"]),
+        ({"tls": {"certificate": "/etc/passwd"}}, ["tls"]),
         ({"level": "patient"}, ["level"]),
         ({"priority": "soon"}, ["priority"]),
         ({"associations": 0}, ["associations"]),

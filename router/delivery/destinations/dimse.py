@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from router.delivery.destinations.commitment import CommitmentRequestor
-from router.delivery.destinations.paced import PacedSource, Paces
+from router.delivery.destinations.paced import Paces
 from router.delivery.destinations.verified import VerifiedSource
 from router.dicom import statuses, uids
 from router.dicom.negotiation import propose
@@ -42,7 +42,6 @@ class DimseDestination:
         self._ae_title = ae_title
         self._timeouts = timeouts
         self._commitments = commitments
-        self._clock = clock
         self._paces = Paces(clock)
 
     @asynccontextmanager
@@ -60,14 +59,8 @@ class DimseDestination:
             contexts=propose(proposed),
             timeouts=self._timeouts,
         ) as association:
-            yield DimseSession(
-                association, self._spool, frozenset(proposed), partial(self._paced, candidate)
-            )
-
-    def _paced(self, candidate: Candidate, source: DataSource) -> DataSource:
-        """The source at the rate that the candidate may be sent to."""
-        pace = self._paces.of(candidate)
-        return source if pace is None else PacedSource(source, pace, self._clock)
+            paced = partial(self._paces.paced, candidate)
+            yield DimseSession(association, self._spool, frozenset(proposed), paced)
 
     async def commit(
         self, candidate: Candidate, references: Sequence[Reference]

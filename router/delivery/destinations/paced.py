@@ -15,6 +15,11 @@ class Paces:
         self._clock = clock
         self._by_ae_title: dict[str, Pace] = {}
 
+    def paced(self, candidate: Candidate, source: DataSource) -> DataSource:
+        """The source at the rate that the candidate may be sent to."""
+        pace = self.of(candidate)
+        return source if pace is None else PacedSource(source, pace, self._clock)
+
     def of(self, candidate: Candidate) -> Pace | None:
         """The candidate's pace; None: as fast as it goes."""
         if candidate.rate is None:

@@ -1,0 +1,69 @@
+"""Instances as Part 10 files (PS3.10), streamed from the spool and verified on the way."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from router.delivery.destinations.verified import VerifiedSource
+from router.dicom.part10 import file_header
+from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
+from router.domain.errors import CorruptRecord, RouterError, SpoolFailed
+from router.domain.instance import Identity
+from router.net.requestor import DataSource
+from router.ports import Spool
+
+PIECE_BYTES = 128 * 1024
+
+Paced = Callable[[DataSource], DataSource]
+"""Gives a source the rate that its candidate may be sent to."""
+
+
+def header_of(item: DeliveryItem) -> bytes:
+    """What stands before the data set in the file of an instance."""
+    identity = Identity(item.sop_class_uid, item.sop_instance_uid, "", "", item.transfer_syntax_uid)
+    return file_header(identity, item.calling_ae_title)
+
+
+def file_length(item: DeliveryItem) -> int:
+    """Bytes of the file of an instance."""
+    return len(header_of(item)) + item.ref.data_set_length
+
+
+class FileStream:
+    """The file of an instance, to be read once, piece by piece, and closed by whoever made it."""
+
+    def __init__(self, spool: Spool, item: DeliveryItem, paced: Paced):
+        """Raises ``SpoolFailed``."""
+        self._header = header_of(item)
+        self._verified = VerifiedSource(spool.open(item.ref), item)
+        self._source = paced(self._verified)
+
+    async def pieces(self, piece_bytes: int = PIECE_BYTES) -> AsyncIterator[memoryview]:
+        """Each piece is the receiver's to keep.
+
+        Raises ``SpoolFailed``, or ``CorruptRecord`` instead of giving the last piece.
+        """
+        source, header, offset = self._source, self._header, 0
+        while header or offset < source.length:
+            buffer = memoryview(bytearray(len(header) + min(piece_bytes, source.length - offset)))
+            buffer[: len(header)] = header
+            room, count = buffer[len(header) :], 0
+            if room:
+                read = source.try_read_into(room, offset)
+                count = await source.read_into(room, offset) if read is None else read
+            yield buffer[: len(header) + count]
+            offset, header = offset + count, b""
+
+    def close(self) -> None:
+        """Release the segment."""
+        self._verified.close()
+
+
+def outcome_of_failure(error: RouterError) -> Outcome:
+    """What an instance that could not be read means: a read error may pass, corruption is final."""
+    kind = OutcomeKind.PERMANENT if isinstance(error, CorruptRecord) else OutcomeKind.TEMPORARY
+    return Outcome(kind, None, str(error))
+
+
+UNREADABLE = (SpoolFailed, CorruptRecord)
+"""What keeps an instance from being read."""

@@ -1,0 +1,28 @@
+"""Which class delivers to candidates of which kind: the one table of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from router.delivery.destinations.dimse import DimseDestination
+from router.delivery.destinations.stow import StowDestination
+from router.delivery.destinations.web import Web
+from router.domain.candidate import Candidate
+from router.net.exchange import RequestorTimeouts
+from router.ports import Clock, Destination, Spool
+
+
+def destinations(
+    dimse: DimseDestination, spool: Spool, timeouts: RequestorTimeouts, clock: Clock
+) -> Mapping[str, Destination]:
+    """How to reach candidates, by kind."""
+    web = Web(timeouts)
+    return {
+        "dimse": dimse,
+        "stow-rs": StowDestination(spool, web, clock),
+    }
+
+
+async def probe(by_kind: Mapping[str, Destination], candidate: Candidate) -> None:
+    """Ask whether a candidate is there, as its kind is asked; raises a ``RouterError`` if not."""
+    await by_kind[candidate.kind].probe(candidate)

@@ -1,0 +1,55 @@
+"""How candidates of each kind are reached, beyond host and port. Plain values, no I/O.
+
+Secrets are named here, never held: each is read from its file or variable when it is needed, so
+that a new one counts at once and none is ever in a log, the ledger or an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is: in a file, or in a variable of the environment."""
+
+    file: str = ""
+    variable: str = ""
+
+    def __str__(self) -> str:
+        return f"file {self.file}" if self.file else f"environment variable {self.variable}"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the router shows to a candidate: a token, or a user and the password."""
+
+    secret: Secret
+    user: str = ""  # empty: the secret is a bearer token
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Whom the router trusts, and how it proves who it is; each the path of a PEM file."""
+
+    authority: str = ""  # empty: the authorities of the system
+    certificate: str = ""  # empty: the router shows none
+    key: str = ""  # empty: it stands in the file of the certificate
+
+
+@dataclass(frozen=True, slots=True)
+class WebReach:
+    """A candidate behind a URL."""
+
+    url: str  # without a slash at its end
+    credentials: Credentials | None = None
+    tls: TlsFiles | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it is, for a person."""
+        return self.url
+
+
+Reach = WebReach
+"""What a candidate of any kind but plain ``dimse`` has."""

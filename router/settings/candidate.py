@@ -1,0 +1,92 @@
+"""One candidate in the routing YAML."""
+
+from __future__ import annotations
+
+from router.domain.candidate import Level
+from router.settings.hours import HoursText
+from router.settings.section import Location, Section
+from router.settings.values import (
+    Count,
+    Criteria,
+    Flag,
+    Host,
+    Kind,
+    Port,
+    PriorityName,
+    Rate,
+    UserName,
+    VariableName,
+    WebAddress,
+)
+
+
+class AuthSection(Section):
+    """What the router shows to a candidate: a token, or a user and the password.
+
+    The secrets themselves stand elsewhere: in a file, or in a variable of the environment.
+    """
+
+    token_file: Location | None = None
+    """File with the token (Authorization: Bearer)."""
+    token_env: VariableName | None = None
+    """Environment variable with the token."""
+    user: UserName | None = None
+    """User, with a password (Authorization: Basic)."""
+    password_file: Location | None = None
+    """File with the password."""
+    password_env: VariableName | None = None
+    """Environment variable with the password."""
+
+
+class TlsSection(Section):
+    """Whom the router trusts, and how it proves who it is; all files are PEM."""
+
+    authority: Location | None = None
+    """Certificates that are trusted; left out: the authorities of the system."""
+    certificate: Location | None = None
+    """Certificate that the router shows, for those who ask for one."""
+    key: Location | None = None
+    """Its key; left out: it stands in the file of the certificate."""
+
+
+class CandidateSection(Section):
+    """A candidate: static with an address, else what outranks a writer that registers itself.
+
+    A key that is left out takes what the writer says of itself, or the default.
+    """
+
+    kind: Kind | None = None
+    """How the candidate is reached; default dimse (C-STORE)."""
+    host: Host | None = None
+    """Host name or address of a static candidate of kind dimse."""
+    port: Port | None = None
+    """DICOM port of a static candidate of kind dimse."""
+    url: WebAddress | None = None
+    """Address of a static candidate that is reached over HTTP."""
+    auth: AuthSection | None = None
+    """What the router shows to the candidate at url."""
+    tls: TlsSection | None = None
+    """Certificates, for a candidate whose url begins with https."""
+    criteria: Criteria | None = None
+    """Routing criteria; a static candidate without any gets every study (a backup writer)."""
+    discard: tuple[Criteria, ...] | None = None
+    """Studies that match any of these are not for this candidate, though its criteria match."""
+    level: Level | None = None
+    """What criteria decide about: the whole study (default), each series, each instance."""
+    priority: PriorityName | None = None
+    """Place of its studies in its queue; default normal."""
+    required: Flag | None = None
+    """Whether a study is settled only when this candidate has it; default true."""
+    associations: Count | None = None
+    """Parallel associations to this candidate; default delivery.associations."""
+    rate: Rate | None = None
+    """Bytes per second that it is sent at most; left out: as fast as it goes."""
+    window: tuple[HoursText, ...] | None = None
+    """Hours in which it is sent to, by the router's clock or in UTC; left out: always."""
+    commitment: Flag | None = None
+    """Ask it for storage commitment: only then has it a study; default false."""
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the candidate exists without registering itself."""
+        return self.url is not None or (self.host is not None and self.port is not None)

@@ -1,0 +1,150 @@
+"""Which keys a candidate of each kind has: the one table of it, for YAML and registrations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from router.domain.reach import Credentials, Reach, Secret, TlsFiles, WebReach
+from router.settings.candidate import AuthSection, CandidateSection, TlsSection
+
+DEFAULT_KIND = "dimse"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one kind: those that say where it is, and those that may stand beside them."""
+
+    address: tuple[str, ...]
+    more: tuple[str, ...] = ()
+
+
+KINDS: Mapping[str, Keys] = {
+    "dimse": Keys(("host", "port")),
+    "stow-rs": Keys(("url",), ("auth", "tls")),
+}
+"""Every kind that there is."""
+
+_OWN_KEYS = tuple(dict.fromkeys(key for keys in KINDS.values() for key in keys.address + keys.more))
+
+
+@dataclass(frozen=True, slots=True)
+class KindProblem:
+    """A key that does not fit the kind; ``key`` is empty where one is missing."""
+
+    key: str
+    message: str
+    hint: str = ""
+
+
+def lacks(kind: str, key: str) -> bool:
+    """Whether a candidate of this kind cannot be reached without the key."""
+    return key in KINDS[kind].address
+
+
+def knows(kind: str, key: str) -> bool:
+    """Whether a candidate of this kind may have the key."""
+    return key in KINDS[kind].address + KINDS[kind].more
+
+
+def kinds_with(key: str) -> str:
+    """The kinds that have a key, for a person."""
+    return ", ".join(kind for kind in KINDS if knows(kind, key))
+
+
+def static_misfits(section: CandidateSection) -> Iterator[KindProblem]:
+    """What is wrong with the keys of a section of the routing YAML.
+
+    One that registers itself has no address in the YAML, hence no credentials either: whoever
+    registered in its name would be shown them.
+    """
+    kind = section.kind or DEFAULT_KIND
+    said = [key for key in _OWN_KEYS if getattr(section, key) is not None]
+    for key in said:
+        if not knows(kind, key):
+            yield KindProblem(key, f"is no key of kind {kind}", f"it is one of {kinds_with(key)}")
+    missing = [key for key in KINDS[kind].address if key not in said]
+    if missing and (said or kind != DEFAULT_KIND):
+        yield KindProblem(
+            "",
+            " and ".join(f'key "{key}" is missing' for key in missing),
+            "a static candidate has its address here, one that registers itself has none",
+        )
+    if section.auth is not None:
+        yield from (KindProblem("auth", message) for message in _auth_misfits(section.auth))
+    if section.tls is not None:
+        yield from _tls_misfits(section, section.tls)
+
+
+def web_endpoint(url: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def static_reach(section: CandidateSection) -> Reach | None:
+    """How the candidate of a section is reached, beyond host and port."""
+    if section.url is None:
+        return None
+    return WebReach(section.url, _credentials(section.auth), _tls_files(section.tls))
+
+
+def _auth_misfits(auth: AuthSection) -> Iterator[str]:
+    tokens = [auth.token_file, auth.token_env]
+    passwords = [auth.password_file, auth.password_env]
+    if auth.user is None:
+        if sum(one is not None for one in tokens) != 1 or any(passwords):
+            yield "needs token_file or token_env, or a user with password_file or password_env"
+            return
+    elif sum(one is not None for one in passwords) != 1 or any(tokens):
+        yield "needs password_file or password_env for its user, and no token"
+        return
+    for path in (auth.token_file, auth.password_file):
+        if path is not None and (reason := unreadable(path)):
+            yield f"{path} cannot be read: {reason}"
+    for variable in (auth.token_env, auth.password_env):
+        if variable is not None and not os.environ.get(variable):
+            yield f"the environment variable {variable} is not set"
+
+
+def _tls_misfits(section: CandidateSection, tls: TlsSection) -> Iterator[KindProblem]:
+    if section.url is not None and not section.url.startswith("https:"):
+        yield KindProblem("tls", "is of no use: url does not begin with https")
+    if tls.key is not None and tls.certificate is None:
+        yield KindProblem("tls", "has a key without a certificate")
+    for path in (tls.authority, tls.certificate, tls.key):
+        if path is not None and (reason := unreadable(path)):
+            yield KindProblem("tls", f"{path} cannot be read: {reason}")
+
+
+def unreadable(path: Path) -> str:
+    """Why a file cannot be read as text; empty: it can."""
+    try:
+        return "" if path.read_text(encoding="utf-8").strip() else "it is empty"
+    except UnicodeDecodeError:
+        return "it is not text"
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _credentials(auth: AuthSection | None) -> Credentials | None:
+    if auth is None:
+        return None
+    if auth.user is None:
+        return Credentials(_secret(auth.token_file, auth.token_env))
+    return Credentials(_secret(auth.password_file, auth.password_env), auth.user)
+
+
+def _secret(file: Path | None, variable: str | None) -> Secret:
+    return Secret("" if file is None else str(file), variable or "")
+
+
+def _tls_files(tls: TlsSection | None) -> TlsFiles | None:
+    if tls is None:
+        return None
+    return TlsFiles(
+        *("" if path is None else str(path) for path in (tls.authority, tls.certificate, tls.key))
+    )

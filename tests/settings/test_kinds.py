@@ -1,0 +1,40 @@
+"""The kinds of candidates: what is said of them agrees wherever it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from router.domain.reach import Credentials, Secret, TlsFiles, WebReach
+from router.registry.overlay import static_candidate
+from router.settings.kinds import KINDS
+from router.settings.load import examine_text
+from router.settings.values import Kind
+
+
+def test_every_kind_that_can_be_named_has_its_keys() -> None:
+    assert tuple(KINDS) == get_args(Kind)
+
+
+def test_secrets_and_certificates_are_references_relative_to_the_file(tmp_path: Path) -> None:
+    for name in ("password", "authority.pem", "router.pem"):
+        (tmp_path / name).write_text("secret")
+    text = """
+candidates:
+  VNA:
+    kind: stow-rs
+    url: https://vna.example:8443/dicom-web/
+    auth: {user: router, password_file: password}
+    tls: {authority: authority.pem, certificate: router.pem}
+"""
+    settings = examine_text(text, "test.yaml", tmp_path).settings
+    assert settings is not None
+
+    candidate = static_candidate("VNA", settings.candidates["VNA"], 2)
+
+    assert (candidate.host, candidate.port) == ("vna.example", 8443)
+    assert candidate.reach == WebReach(
+        "https://vna.example:8443/dicom-web",
+        Credentials(Secret(file=str(tmp_path / "password")), "router"),
+        TlsFiles(str(tmp_path / "authority.pem"), str(tmp_path / "router.pem")),
+    )
