@@ -61,6 +61,10 @@ class SpoolFailed(RouterError):
     http_status = 503
 
 
+class RecordReclaimed(SpoolFailed):
+    """The bytes have left the spool for good: whoever wants them has to send them again."""
+
+
 class CorruptRecord(RouterError):
     """Bytes in the spool do not match their checksum: they never leave the router."""
 

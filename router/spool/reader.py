@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from router.domain.errors import SpoolFailed
+from router.domain.errors import RecordReclaimed, SpoolFailed
 from router.domain.instance import SpoolRef
 from router.spool.files import OpenFile, storage_error
 from router.spool.format import RECLAIMED_MARK, RECLAIMED_MARK_AT
@@ -165,5 +165,8 @@ class Reader:
         self._is_live = True
 
 
-def _gone(ref: SpoolRef, path: Path) -> SpoolFailed:
-    return SpoolFailed(f"the instance at {ref.offset} of {path} has been reclaimed")
+def _gone(ref: SpoolRef, path: Path) -> RecordReclaimed:
+    return RecordReclaimed(
+        f"the instance at {ref.offset} of {path} has been reclaimed; "
+        "ask the source to send it again"
+    )

@@ -42,6 +42,21 @@ async def test_a_study_goes_whole_over_one_association_in_order_of_arrival(
     assert writer.opened == 1
 
 
+async def test_the_next_study_goes_over_the_same_association(hospital: Hospital) -> None:
+    writer = hospital.register("XRAY")
+    writer.hold = anyio.Event()
+    async with hospital.dispatching() as dispatcher:
+        first = await hospital.route("XRAY")
+        dispatcher.deliver(first)
+        await writer.until(lambda: writer.in_flight == 1)
+        second = await hospital.route("XRAY", study="1.2.4")
+        dispatcher.deliver(second)
+        writer.hold.set()
+        await hospital.delivered(*first, *second)
+
+    assert (len(writer.stored), writer.opened) == (6, 1)
+
+
 async def test_more_instances_than_a_page_holds_are_loaded_as_they_are_needed(
     hospital: Hospital,
 ) -> None:

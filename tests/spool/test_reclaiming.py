@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from router.domain.errors import SpoolFailed
+from router.domain.errors import RecordReclaimed, SpoolFailed
 from router.domain.instance import Instance
 from router.spool.log import LocalSpool
 from tests.spool.helpers import (
@@ -160,7 +160,7 @@ async def test_a_reclaimed_record_cannot_be_read(tmp_path: Path) -> None:
         reader = spool.open(instances[0].ref)
         buffer = memoryview(bytearray(10))
 
-        with pytest.raises(SpoolFailed, match="reclaimed"):
+        with pytest.raises(RecordReclaimed, match="send it again"):
             await reader.read_into(buffer, 0)
         reader.close()
 

@@ -19,6 +19,7 @@ from router.domain.errors import (
     AssociationRejected,
     ContextNotAccepted,
     CorruptRecord,
+    RecordReclaimed,
     SpoolFailed,
 )
 from router.net.exchange import RequestorTimeouts
@@ -110,12 +111,12 @@ class DimseSession:
         """One C-STORE; see the port.
 
         What the spool cannot give back intact never reaches the candidate: a read error may pass,
-        a checksum that disagrees is final.
+        a checksum that disagrees is final, and so is that the bytes are gone.
         """
         try:
             source = VerifiedSource(self._spool.open(item.ref), item)
         except SpoolFailed as failure:
-            return Outcome(OutcomeKind.TEMPORARY, None, str(failure))
+            return _not_read(failure)
         try:
             answer = await self._association.store(
                 item.sop_class_uid,
@@ -127,13 +128,19 @@ class DimseSession:
             return Outcome(OutcomeKind.PERMANENT, statuses.SOP_CLASS_NOT_SUPPORTED, str(refusal))
         except SpoolFailed as failure:
             self._association.abort()
-            return Outcome(OutcomeKind.TEMPORARY, None, str(failure))
+            return _not_read(failure)
         except CorruptRecord as corruption:
             self._association.abort()
             return Outcome(OutcomeKind.PERMANENT, None, str(corruption))
         finally:
             source.close()
         return outcome_of(answer.status, answer.error_comment)
+
+
+def _not_read(failure: SpoolFailed) -> Outcome:
+    is_gone = isinstance(failure, RecordReclaimed)
+    kind = OutcomeKind.PERMANENT if is_gone else OutcomeKind.TEMPORARY
+    return Outcome(kind, None, str(failure))
 
 
 def outcome_of(status: int, comment: str = "") -> Outcome:
