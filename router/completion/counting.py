@@ -79,7 +79,11 @@ class SourceCounts:
         try:
             count = await self._ask(source, study_instance_uid)
         except RouterError as error:
-            self._leave_alone(name, source, error)
+            self._leave_alone(name, source, str(error))
+            return None
+        except Exception as error:  # nothing that a source answers may take the router down
+            log.exception("asking a source failed unexpectedly", source=name)
+            self._leave_alone(name, source, repr(error))
             return None
         if self._left_alone_until.pop(name, None) is not None:
             log.info("the source says again how many instances studies have", source=name)
@@ -94,7 +98,7 @@ class SourceCounts:
                 f"{source.ae_title} did not answer C-FIND within {ASK_WITHIN_S:g} s"
             ) from None
 
-    def _leave_alone(self, name: str, source: CountSource, error: RouterError) -> None:
+    def _leave_alone(self, name: str, source: CountSource, error: str) -> None:
         if name not in self._left_alone_until:
             log.warning(
                 "the source does not say how many instances studies have: they wait for the timers;"
@@ -102,6 +106,6 @@ class SourceCounts:
                 source=name,
                 ae_title=source.ae_title,
                 address=f"{source.host}:{source.port}",
-                error=str(error),
+                error=error,
             )
         self._left_alone_until[name] = self._clock.monotonic() + LEAVE_ALONE_S

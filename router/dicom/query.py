@@ -58,5 +58,5 @@ def read_match(data: bytes, level: QueryLevel, transfer_syntax_uid: str) -> Matc
         str(found.get("StudyInstanceUID") or ""),
         str(found.get("SeriesInstanceUID") or ""),
         str(found.get("SOPInstanceUID") or ""),
-        int(count) if isinstance(count, int) else None,
+        int(count) if isinstance(count, int) and count >= 0 else None,
     )

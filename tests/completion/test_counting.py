@@ -210,3 +210,13 @@ async def test_a_ledger_that_cannot_count_leaves_it_to_the_timers() -> None:
     peers = Peers(A=4)
     peers.failure = LedgerFailed("the disk is full")
     assert await peers.missing("A") is None
+
+
+async def test_a_source_that_makes_us_stumble_is_left_alone_as_well() -> None:
+    peers = Peers(A=4)
+    del peers.answers["A"]  # a KeyError where nobody expects one
+    with capture_logs() as logs:
+        assert await peers.missing("A") is None
+        assert await peers.missing("A") is None
+    assert peers.asked == ["A"]
+    assert [entry["log_level"] for entry in logs] == ["error", "warning"]
