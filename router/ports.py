@@ -219,7 +219,8 @@ class Ledger(Protocol):
     ) -> Sequence[DeliveryItem]:
         """Items of a delivery that are still to be sent, in order of arrival.
 
-        At most ``limit``, past the item whose ``instance_id`` is ``after``.
+        At most ``limit``, past the item whose ``instance_id`` is ``after``. Each says whether it
+        took another candidate down.
         """
         ...
 

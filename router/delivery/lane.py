@@ -334,6 +334,7 @@ class Lane:
                     suspect = self._queue.take_suspect()
                     return () if suspect is None else (suspect,)
                 sending = self._queue.take(queued)
+                self._withhold(queued)
                 if sending is not None:
                     return await self._with_the_rest(sending) if with_the_rest else (sending,)
                 await self._books.load(queued)
@@ -479,6 +480,19 @@ class Lane:
     def give_back(self, sending: Sending) -> None:
         """See ``Supervisor``."""
         self._queue.give_back(sending)
+
+    def _withhold(self, queued: QueuedDelivery) -> None:
+        """Set aside what took another candidate down."""
+        for item, outcome in self._queue.withhold(queued, self._clock.now()):
+            log.error(
+                "an instance is held back: it took another candidate down",
+                ae_title=self.ae_title,
+                study_instance_uid=queued.delivery.study_instance_uid,
+                sop_instance_uid=item.sop_instance_uid,
+                reason=outcome.reason,
+            )
+            self._books.expect_writing()
+            self._change()
 
     def _may_begin(self) -> bool:
         return not self._is_draining and self._gate.is_open

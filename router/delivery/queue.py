@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from router.delivery.queued import Drops, QueuedDelivery, Sending
 from router.delivery.turns import Ready, Succession
+from router.delivery.withholding import withheld
 from router.domain.delivery import Delivery, DeliveryItem, ItemResult, Outcome, OutcomeKind
 
 NEVER = math.inf
@@ -220,6 +221,10 @@ class CandidateQueue:
         while queued.page:
             item = queued.page.popleft()
             queued.cursor = item.instance_id
+            outcome = withheld(item)
+            if outcome is not None:
+                queued.withheld.append((item, outcome))
+                continue
             if item.drops and item.instance_id not in queued.drops:  # in a former run
                 queued.drops[item.instance_id] = Drops(item.drops, self.stored)
             if not queued.is_suspect(item):
@@ -289,7 +294,6 @@ class CandidateQueue:
         if outcome.kind is OutcomeKind.TEMPORARY:
             _count(queued.setbacks, outcome.reason)
         else:
-            queued.drops.pop(item.instance_id, None)
             queued.faulty.discard(item.instance_id)
         if outcome.kind is OutcomeKind.PERMANENT:
             _count(queued.refusals, outcome.reason)
@@ -298,8 +302,25 @@ class CandidateQueue:
             self.stored_bytes += item.ref.data_set_length
         if self._knows(queued):
             drops = queued.drops.get(item.instance_id, Drops()).counted
+            if outcome.kind is not OutcomeKind.TEMPORARY and drops < self._drops_allowed:
+                drops = 0  # it was answered for in the end
             queued.results.append(ItemResult(item.instance_id, outcome, at, drops))
             self.unrecorded += 1
+        if outcome.kind is not OutcomeKind.TEMPORARY:
+            queued.drops.pop(item.instance_id, None)
+
+    def withhold(
+        self, queued: QueuedDelivery, at: datetime
+    ) -> Sequence[tuple[DeliveryItem, Outcome]]:
+        """Keep what is not to be sent, and why, until it is written down; all that is new of it."""
+        found = tuple(queued.withheld)
+        queued.withheld.clear()
+        for item, outcome in found:
+            _count(queued.refusals, outcome.reason)
+            if self._knows(queued):
+                queued.results.append(ItemResult(item.instance_id, outcome, at))
+                self.unrecorded += 1
+        return found
 
     def dropped(self, sending: Sending, reason: str, *, silent: bool) -> Outcome:
         """The outcome for an instance on which the association dropped.

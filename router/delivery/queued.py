@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from router.domain.delivery import Delivery, DeliveryItem, ItemResult
+from router.domain.delivery import Delivery, DeliveryItem, ItemResult, Outcome
 
 DROPS_UNTIL_ALONE = 2
 
@@ -31,6 +31,8 @@ class QueuedDelivery:
     page: deque[DeliveryItem] = field(default_factory=deque)
     returned: deque[DeliveryItem] = field(default_factory=deque)  # handed out, but not sent
     suspects: deque[DeliveryItem] = field(default_factory=deque)  # to be sent alone and last
+    withheld: deque[tuple[DeliveryItem, Outcome]] = field(default_factory=deque)
+    """Not to be sent, for reasons that are not told to anybody yet."""
     in_flight: int = 0
     results: list[ItemResult] = field(default_factory=list)  # not in the ledger yet
     setbacks: Counter[str] = field(default_factory=Counter)  # reasons, of this attempt
@@ -52,7 +54,9 @@ class QueuedDelivery:
     @property
     def is_answered(self) -> bool:
         """Whether the attempt has nothing left to hand out or to hear of."""
-        return self.begun and not (self.has_items or self.has_suspects or self.in_flight)
+        if not self.begun or self.withheld:
+            return False
+        return not (self.has_items or self.has_suspects or self.in_flight)
 
     @property
     def is_over(self) -> bool:
@@ -78,6 +82,7 @@ class QueuedDelivery:
         self.cursor = 0
         for items in (self.page, self.returned, self.suspects):
             items.clear()
+        self.withheld.clear()
         self.setbacks.clear()
 
 

@@ -116,6 +116,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What speaks against an instance: the candidate that it took down, and how often."""
+
+    ae_title: str
+    drops: int  # of associations
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryItem:
     """One instance to be sent for a delivery."""
 
@@ -128,6 +136,7 @@ class DeliveryItem:
     checksum: str
     attempts: int
     drops: int = 0  # associations that dropped on it so far
+    suspicion: Suspicion | None = None  # from another candidate
 
 
 @dataclass(frozen=True, slots=True)

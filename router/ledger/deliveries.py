@@ -31,6 +31,7 @@ from router.ledger.rows import (
     revision_key,
 )
 from router.ledger.schema import attempt, delivery, delivery_item, instance, revision
+from router.ledger.suspicion import with_suspicions
 
 UNFINISHED = tuple(state for state in DeliveryState if not state.is_terminal)
 INTERRUPTED = "the router stopped before the attempt ended"
@@ -76,7 +77,8 @@ def pending_items(
         .order_by(delivery_item.c.instance_id)
         .limit(limit)
     )
-    return [item_of(row) for row in rows]
+    items = [item_of(row) for row in rows]
+    return with_suspicions(connection, delivery_id, items)
 
 
 def begin_attempt(
