@@ -230,8 +230,8 @@ class Ledger(Protocol):
         """Count an attempt before anything is sent; the delivery becomes active, or committing."""
         ...
 
-    async def stored_items(self, delivery_id: int) -> Sequence[tuple[int, Reference]]:
-        """The instances of a delivery that its candidate has stored, with their ledger ids."""
+    async def stored_items(self, delivery_id: int) -> Sequence[DeliveryItem]:
+        """The instances of a delivery that its candidate has stored, in order of arrival."""
         ...
 
     async def record_uncommitted(self, delivery_id: int, results: Sequence[ItemResult]) -> Delivery:
@@ -314,9 +314,9 @@ class Destination(Protocol):
     """
 
     async def commit(
-        self, candidate: Candidate, references: Sequence[Reference]
+        self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
     ) -> CommitmentReport:
-        """Ask the candidate whether what it stored is safe, and wait for its report.
+        """Ask the candidate whether what it stored of a delivery is safe, and wait for its report.
 
         Raises a ``RouterError`` when it cannot be asked, and ``PeerTimeout`` when no report comes.
         """

@@ -126,6 +126,11 @@ class Orthanc:
         with urllib.request.urlopen(request, timeout=60) as response:
             return json.load(response)
 
+    def delete(self, path: str) -> None:
+        """Send a DELETE."""
+        request = urllib.request.Request(self.url + path, method="DELETE")
+        urllib.request.urlopen(request, timeout=30).close()
+
     def instances(self) -> list[str]:
         """Orthanc's identifiers of what it holds."""
         listed: list[str] = self.get("/instances")
@@ -173,6 +178,8 @@ def orthanc_plugin(name: str) -> str:
 def _answers(peer: Orthanc) -> bool:
     try:
         peer.get("/system")
+    except urllib.error.HTTPError:
+        return True  # it wants a password
     except (urllib.error.URLError, ConnectionError):
         return False
     return True

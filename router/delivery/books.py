@@ -13,8 +13,7 @@ import structlog
 from router.delivery.queue import NEVER, CandidateQueue
 from router.delivery.queued import QueuedDelivery
 from router.delivery.settings import DeliverySettings
-from router.domain.commitment import Reference
-from router.domain.delivery import Delivery, DeliveryState, ItemResult
+from router.domain.delivery import Delivery, DeliveryItem, DeliveryState, ItemResult
 from router.domain.errors import RouterError, StateConflict
 from router.domain.study import RevisionKey
 from router.ports import Clock, Ledger
@@ -149,7 +148,7 @@ class Books:
         await self._insist(lambda: self._ledger.begin_attempt(delivery.id, now, state))
         return replace(delivery, state=state, attempts=delivery.attempts + 1, next_attempt_at=None)
 
-    async def stored(self, delivery: Delivery) -> Sequence[tuple[int, Reference]]:
+    async def stored(self, delivery: Delivery) -> Sequence[DeliveryItem]:
         """What the candidate has stored."""
         return await self._insist(lambda: self._ledger.stored_items(delivery.id))
 

@@ -22,7 +22,14 @@ from router.delivery.settings import DeliverySettings
 from router.delivery.verdict import judge
 from router.domain.candidate import Candidate
 from router.domain.commitment import Reference, describe_failure, uncommitted
-from router.domain.delivery import Delivery, DeliveryState, ItemResult, Outcome, OutcomeKind
+from router.domain.delivery import (
+    Delivery,
+    DeliveryItem,
+    DeliveryState,
+    ItemResult,
+    Outcome,
+    OutcomeKind,
+)
 from router.domain.errors import StateConflict
 from router.ports import Clock, Destination
 
@@ -133,16 +140,15 @@ class Committer:
         items = await self._books.stored(entry.delivery)
         lost: Mapping[str, int] = {}
         if candidate.commitment:
-            references = tuple(dict.fromkeys(reference for _, reference in items))
             try:
                 destination = self._destinations[candidate.kind]
-                report = await destination.commit(candidate, references)
+                report = await destination.commit(candidate, entry.delivery, items)
             except Exception as error:
                 if not isinstance(error, EXPECTED):
                     log.exception("a candidate could not be asked", ae_title=candidate.ae_title)
                 await self._postpone(entry, told(error))
                 return
-            lost = uncommitted(report, references)
+            lost = uncommitted(report, map(Reference.to, items))
         await self._end(entry, self._judged(entry.delivery, items, lost))
 
     async def _postpone(self, entry: Committing, reason: str) -> None:
@@ -162,14 +168,14 @@ class Committer:
     def _judged(
         self,
         delivery: Delivery,
-        items: Sequence[tuple[int, Reference]],
+        items: Sequence[DeliveryItem],
         lost: Mapping[str, int],
     ) -> Sequence[ItemResult]:
         """What is to be sent again, and what has been lost too often for that."""
         results = []
         counts = self._lost.setdefault(delivery.id, Counter())
-        for instance_id, reference in items:
-            status = lost.get(reference.sop_instance_uid)
+        for item in items:
+            instance_id, status = item.instance_id, lost.get(item.sop_instance_uid)
             if status is not None:
                 counts[instance_id] += 1
                 is_final = counts[instance_id] > self._settings.drops_allowed

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
-from router.domain.delivery import DeliveryState, ItemState
+from router.domain.delivery import DeliveryItem, DeliveryState, ItemState
 
 
 class CommitmentPolicy(StrEnum):
@@ -54,6 +54,11 @@ class Reference:
 
     sop_class_uid: str
     sop_instance_uid: str
+
+    @classmethod
+    def to(cls, item: DeliveryItem) -> Reference:
+        """The reference to an instance that was sent."""
+        return cls(item.sop_class_uid, item.sop_instance_uid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from router.domain.commitment import Reference
 from router.domain.delivery import (
     Delivery,
     DeliveryItem,
@@ -113,18 +112,15 @@ def record_uncommitted(
     return _record(connection, delivery_id, results, overrules=True)
 
 
-def stored_items(connection: Connection, delivery_id: int) -> Sequence[tuple[int, Reference]]:
+def stored_items(connection: Connection, delivery_id: int) -> Sequence[DeliveryItem]:
     """See ``ports.Ledger.stored_items``."""
     rows = connection.execute(
-        select(instance.c.id, instance.c.sop_class_uid, instance.c.sop_instance_uid)
-        .join_from(delivery_item, instance, delivery_item.c.instance_id == instance.c.id)
-        .where(
+        SELECT_ITEMS.where(
             delivery_item.c.delivery_id == delivery_id,
             delivery_item.c.state == ItemState.DELIVERED,
-        )
-        .order_by(instance.c.id)
+        ).order_by(delivery_item.c.instance_id)
     )
-    return [(row.id, Reference(row.sop_class_uid, row.sop_instance_uid)) for row in rows]
+    return [item_of(row) for row in rows]
 
 
 def _record(

@@ -167,7 +167,7 @@ class SqlLedger:
         """See ``ports.Ledger.begin_attempt``."""
         await self._database.write(lambda c: deliveries.begin_attempt(c, delivery_id, at, state))
 
-    async def stored_items(self, delivery_id: int) -> Sequence[tuple[int, Reference]]:
+    async def stored_items(self, delivery_id: int) -> Sequence[DeliveryItem]:
         """See ``ports.Ledger.stored_items``."""
         return await self._database.read(lambda c: deliveries.stored_items(c, delivery_id))
 

@@ -10,7 +10,7 @@ from router.domain.candidate import Candidate, CandidateState, Level, Origin, Pr
 from router.domain.reach import WebReach
 from router.registry.request import RegistrationRequest
 from router.settings.candidate import CandidateSection
-from router.settings.kinds import DEFAULT_KIND, static_reach, web_endpoint
+from router.settings.kinds import DEFAULT_KIND, KINDS, knows, static_reach, web_endpoint
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def static_candidate(ae_title: str, yaml: CandidateSection, associations: int) -
         associations=_first(associations, yaml.associations),
         rate=yaml.rate,
         window=_first((), yaml.window),
-        commitment=_first(False, yaml.commitment),  # noqa: FBT003 - as above
+        commitment=_is_asked(_first(DEFAULT_KIND, yaml.kind), yaml.commitment),
         origin=Origin.CONFIGURED,
     )
 
@@ -84,7 +84,7 @@ def registered_candidate(
         associations=_first(associations, yaml.associations, said.associations),
         rate=_first(None, yaml.rate, said.rate),
         window=_first((), yaml.window, said.window),
-        commitment=_first(False, yaml.commitment, said.commitment),  # noqa: FBT003 - as above
+        commitment=_is_asked(_first(DEFAULT_KIND, said.kind), yaml.commitment, said.commitment),
         origin=Origin.REGISTERED,
         state=standing.state,
         registered_at=standing.registered_at,
@@ -97,6 +97,13 @@ def _endpoint(said: RegistrationRequest | CandidateSection) -> tuple[str, int]:
     if said.url is not None:
         return web_endpoint(said.url)
     return said.host or "", said.port or 0
+
+
+def _is_asked(kind: str, *said: bool | None) -> bool:
+    """Whether the candidate is asked what it holds: where it is told to, or always by its kind."""
+    return KINDS[kind].compares or (
+        knows(kind, "commitment") and _first(False, *said)  # noqa: FBT003 - the default of a key
+    )
 
 
 def _first(default: T, *said: T | None) -> T:

@@ -80,7 +80,7 @@ class RegistrationRequest(BaseModel):
     discard: tuple[CriteriaInOwnWords, ...] | None = None
     """Studies that match any of these are not for this writer, though its criteria match."""
 
-    @field_validator("host", "port", "url")
+    @field_validator("host", "port", "url", "commitment")
     @classmethod
     def _fits_the_kind(cls, value: object, info: ValidationInfo) -> object:
         kind, key = info.data.get("kind", ""), str(info.field_name)

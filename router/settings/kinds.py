@@ -20,15 +20,20 @@ class Keys:
 
     address: tuple[str, ...]
     more: tuple[str, ...] = ()
+    compares: bool = False
+    """What it holds is always compared with what it was sent, before a study counts as delivered.
+    """
 
 
 KINDS: Mapping[str, Keys] = {
-    "dimse": Keys(("host", "port")),
+    "dimse": Keys(("host", "port"), ("commitment",)),
     "stow-rs": Keys(("url",), ("auth", "tls")),
+    "orthanc-rest": Keys(("url",), ("auth", "tls"), compares=True),
 }
 """Every kind that there is."""
 
 _OWN_KEYS = tuple(dict.fromkeys(key for keys in KINDS.values() for key in keys.address + keys.more))
+_FREE_KEYS = frozenset({"commitment"})  # may stand beside what a writer says of itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def static_misfits(section: CandidateSection) -> Iterator[KindProblem]:
         if not knows(kind, key):
             yield KindProblem(key, f"is no key of kind {kind}", f"it is one of {kinds_with(key)}")
     missing = [key for key in KINDS[kind].address if key not in said]
-    if missing and (said or kind != DEFAULT_KIND):
+    if missing and (set(said) - _FREE_KEYS or kind != DEFAULT_KIND):
         yield KindProblem(
             "",
             " and ".join(f'key "{key}" is missing' for key in missing),

@@ -11,7 +11,7 @@ import pytest
 
 from router.delivery.dispatcher import Dispatcher
 from router.domain.candidate import Candidate
-from router.domain.commitment import CommitmentReport, Reference
+from router.domain.commitment import CommitmentReport
 from router.domain.delivery import Delivery, DeliveryItem, DeliveryState, Outcome
 from router.domain.errors import AssociationLost, CandidateUnavailable, PeerTimeout
 from tests.delivery.conftest import PATIENCE_S, Hospital
@@ -56,7 +56,7 @@ class Archive:
         return reaction
 
     async def commit(
-        self, candidate: Candidate, references: Sequence[Reference]
+        self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
     ) -> CommitmentReport:
         raise CandidateUnavailable("no storage commitment")
 

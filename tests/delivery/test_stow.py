@@ -21,29 +21,16 @@ from router.delivery.destinations.web import Web
 from router.domain.candidate import Candidate
 from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
 from router.domain.errors import AssociationLost, CandidateUnavailable, PeerTimeout
-from router.domain.instance import Instance
 from router.domain.reach import Credentials, Secret, TlsFiles, WebReach
 from router.net.exchange import RequestorTimeouts
 from router.spool.log import LocalSpool
 from tests.delivery.builders import delivery
+from tests.delivery.spooled import item_of
 from tests.delivery.web_writer import WebWriter, data_set_of, web_writer
 from tests.net.certificates import Identity, make_identity
 from tests.spool.helpers import a_spool, data_set, segments, store
 
 STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
-
-
-def item_of(instance: Instance, number: int) -> DeliveryItem:
-    return DeliveryItem(
-        instance_id=number,
-        sop_class_uid=instance.identity.sop_class_uid,
-        sop_instance_uid=instance.identity.sop_instance_uid,
-        transfer_syntax_uid=instance.identity.transfer_syntax_uid,
-        calling_ae_title="CT1",
-        ref=instance.ref,
-        checksum=instance.checksum,
-        attempts=0,
-    )
 
 
 @dataclass

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport, Reference
-from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
+from router.domain.delivery import Delivery, DeliveryItem, Outcome, OutcomeKind
 from router.domain.errors import AssociationLost, AssociationRejected, PeerTimeout
 
 STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
@@ -199,8 +199,9 @@ class Writers:
             writer.tell()
 
     async def commit(
-        self, candidate: Candidate, references: Sequence[Reference]
+        self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
     ) -> CommitmentReport:
+        references = tuple(dict.fromkeys(map(Reference.to, items)))
         return await self[candidate.ae_title].commit(references)
 
     async def probe(self, candidate: Candidate) -> None:

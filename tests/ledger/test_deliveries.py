@@ -295,9 +295,12 @@ async def test_what_a_candidate_has_stored_can_be_asked_for(ledger: SqlLedger) -
     (delivery,) = await routed(ledger)
     first, *_ = await item_ids(ledger, delivery)
     await ledger.record_results(delivery.id, [result(first)])
-    ((number, reference),) = await ledger.stored_items(delivery.id)
-    assert (number, reference.sop_instance_uid) == (first, "1.2.3.1.0")
-    assert reference.sop_class_uid == "1.2.840.10008.5.1.4.1.1.2"
+    (item,) = await ledger.stored_items(delivery.id)
+    assert (item.instance_id, item.sop_instance_uid) == (first, "1.2.3.1.0")
+    assert (item.sop_class_uid, item.ref.data_set_length) == (
+        "1.2.840.10008.5.1.4.1.1.2",
+        DATA_SET_LENGTH,
+    )
 
 
 async def test_what_a_candidate_has_lost_is_pending_again_or_refused(ledger: SqlLedger) -> None:

@@ -14,7 +14,7 @@ from router.dicom.negotiation import propose
 from router.dicom.pdu import MAX_CONTEXTS
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport, Reference
-from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
+from router.domain.delivery import Delivery, DeliveryItem, Outcome, OutcomeKind
 from router.domain.errors import (
     AssociationRejected,
     ContextNotAccepted,
@@ -64,9 +64,10 @@ class DimseDestination:
             yield DimseSession(association, self._spool, frozenset(proposed), paced)
 
     async def commit(
-        self, candidate: Candidate, references: Sequence[Reference]
+        self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
     ) -> CommitmentReport:
         """Storage commitment; see the port."""
+        references = tuple(dict.fromkeys(map(Reference.to, items)))
         return await self._commitments.ask(candidate, references)
 
     async def probe(self, candidate: Candidate) -> None:

@@ -20,7 +20,7 @@ from router.delivery.destinations.streams import (
 from router.delivery.destinations.web import Web, WebAnswer, WebSession
 from router.dicom.store_response import MEDIA_TYPE, read_store_response
 from router.domain.candidate import Candidate
-from router.domain.commitment import CommitmentReport, Reference
+from router.domain.commitment import CommitmentReport
 from router.domain.delivery import Delivery, DeliveryItem, Outcome, OutcomeKind
 from router.domain.errors import AssociationLost, CandidateUnavailable
 from router.ports import Clock, Spool
@@ -66,7 +66,7 @@ class StowDestination:
         return [_outcome(said, item) for item in items]
 
     async def commit(
-        self, candidate: Candidate, references: Sequence[Reference]
+        self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
     ) -> CommitmentReport:
         """Raises ``CandidateUnavailable``: DICOMweb has no storage commitment for others."""
         raise CandidateUnavailable(f"{candidate.ae_title}: stow-rs has no storage commitment")

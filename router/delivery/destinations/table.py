@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from router.delivery.destinations.dimse import DimseDestination
+from router.delivery.destinations.orthanc import OrthancDestination
 from router.delivery.destinations.stow import StowDestination
 from router.delivery.destinations.web import Web
 from router.domain.candidate import Candidate
@@ -20,6 +21,7 @@ def destinations(
     return {
         "dimse": dimse,
         "stow-rs": StowDestination(spool, web, clock),
+        "orthanc-rest": OrthancDestination(spool, web, clock),
     }
 
 

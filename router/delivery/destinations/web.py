@@ -70,6 +70,20 @@ class WebAnswer:
         return f"{self.status}: {text}" if text else str(self.status)
 
 
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """A short body."""
+
+    content: bytes
+
+    @property
+    def length(self) -> int:
+        return len(self.content)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.content
+
+
 class Web:
     """Makes sessions with candidates; see :class:`WebSession`."""
 
@@ -110,7 +124,7 @@ class WebSession:
         method: str,
         path: str,
         *,
-        body: Body | None = None,
+        body: Body | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         longer_s: float = 0.0,
     ) -> WebAnswer:
@@ -123,6 +137,8 @@ class WebSession:
         try:
             with anyio.fail_after(self._response_s) as scope:
                 more, sent = dict(headers or {}), None
+                if isinstance(body, bytes):
+                    body = _Bytes(body)
                 if body is not None:
                     more["Content-Length"] = str(body.length)
                     sent = _patient(body, scope, self._response_s, longer_s)
@@ -177,8 +193,8 @@ class WebSession:
             return answer
         raise AssociationLost(f"{self.who} answered {answer}")
 
-    async def knock(self, path: str, accept: str) -> None:
-        """Ask whether the candidate is there, and would listen to us.
+    async def knock(self, path: str, accept: str) -> WebAnswer | None:
+        """Ask whether the candidate is there, and would listen to us; None: it cannot be asked so.
 
         Raises ``CandidateUnavailable`` if not, ``PeerTimeout`` if it does not answer.
         """
@@ -193,9 +209,9 @@ class WebSession:
             )
             raise CandidateUnavailable(f"{error}{hint}") from error
         if answer.status == 400 or answer.status in _NOT_THERE:
-            return  # it is there, though it cannot be asked
+            return None
         try:
-            self.judge(answer)
+            return self.judge(answer)
         except AssociationLost as error:
             raise CandidateUnavailable(str(error)) from error
 
