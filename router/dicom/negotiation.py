@@ -93,7 +93,7 @@ def negotiate(request: AssociateRQ, policy: AcceptancePolicy) -> AssociateAC | A
         implementation_class_uid=uids.IMPLEMENTATION_CLASS,
         implementation_version=uids.IMPLEMENTATION_VERSION,
         async_operations=(1, 1) if request.user.async_operations is not None else None,
-        roles=tuple(_answer_role(role, policy) for role in request.user.roles),
+        roles=tuple(_answer_roles(request, policy)),
         user_identity_response=_identity_response(request.user),
     )
     return AssociateAC(request.called_ae_title, request.calling_ae_title, results, user)
@@ -120,11 +120,19 @@ def _identity_response(user: UserInformation) -> bytes | None:
     return b"" if identity is not None and identity.response_requested else None
 
 
-def _answer_role(role: RoleSelection, policy: AcceptancePolicy) -> RoleSelection:
-    """The requestor may be SCU; for storage commitment also SCP, to report on its own."""
-    is_commitment = role.sop_class_uid == uids.STORAGE_COMMITMENT_PUSH
-    may_be_scp = is_commitment and policy.accept_storage_commitment
-    return RoleSelection(role.sop_class_uid, role.scu, role.scp and may_be_scp)
+def _answer_roles(request: AssociateRQ, policy: AcceptancePolicy) -> Iterator[RoleSelection]:
+    """The requestor may be SCU; for storage commitment also SCP, to report on its own.
+
+    A role is answered once, and only where its class is proposed: whatever comes, the answer stays
+    within what an item can hold.
+    """
+    unanswered = {context.abstract_syntax for context in request.contexts}
+    for role in request.user.roles:
+        if role.sop_class_uid in unanswered and uids.is_valid_uid(role.sop_class_uid):
+            unanswered.remove(role.sop_class_uid)
+            is_commitment = role.sop_class_uid == uids.STORAGE_COMMITMENT_PUSH
+            may_be_scp = is_commitment and policy.accept_storage_commitment
+            yield RoleSelection(role.sop_class_uid, role.scu, role.scp and may_be_scp)
 
 
 def _answer_contexts(
@@ -138,8 +146,8 @@ def _answer_contexts(
 
 
 def _answer_context(context: ProposedContext, policy: AcceptancePolicy) -> ContextResult:
-    offered = context.transfer_syntaxes
-    fallback = offered[0] if offered else uids.IMPLICIT_VR_LITTLE_ENDIAN
+    offered = filter(uids.is_valid_uid, context.transfer_syntaxes)
+    fallback = next(offered, uids.IMPLICIT_VR_LITTLE_ENDIAN)  # of no meaning, but has to be a UID
     if context.context_id % 2 == 0:
         return ContextResult(context.context_id, USER_REJECTION, fallback)
     if not accepts_sop_class(context.abstract_syntax, policy):

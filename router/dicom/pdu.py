@@ -232,43 +232,48 @@ def _item(kind: int, value: bytes) -> bytes:
     return _ITEM.pack(kind, len(value)) + value
 
 
+def _text(text: str) -> bytes:
+    """One byte for each character, as they are decoded: an answer is no longer than its request."""
+    return text.encode("latin-1", "replace")
+
+
 def _ae(title: str) -> bytes:
-    return title.encode("latin-1", "replace")[:16].ljust(16)
+    return _text(title)[:16].ljust(16)
 
 
 def _encode_associate(pdu: AssociateRQ | AssociateAC, contexts: list[bytes]) -> bytes:
     fixed = _ASSOCIATE.pack(
         pdu.protocol_version, 0, _ae(pdu.called_ae_title), _ae(pdu.calling_ae_title), bytes(32)
     )
-    application = _item(_APPLICATION_CONTEXT, pdu.application_context.encode())
+    application = _item(_APPLICATION_CONTEXT, _text(pdu.application_context))
     return b"".join((fixed, application, *contexts, _encode_user(pdu.user)))
 
 
 def _encode_proposal(context: ProposedContext) -> bytes:
-    syntaxes = b"".join(_item(_TRANSFER_SYNTAX, uid.encode()) for uid in context.transfer_syntaxes)
-    abstract = _item(_ABSTRACT_SYNTAX, context.abstract_syntax.encode())
+    syntaxes = b"".join(_item(_TRANSFER_SYNTAX, _text(uid)) for uid in context.transfer_syntaxes)
+    abstract = _item(_ABSTRACT_SYNTAX, _text(context.abstract_syntax))
     return _item(_PROPOSED_CONTEXT, bytes((context.context_id, 0, 0, 0)) + abstract + syntaxes)
 
 
 def _encode_result(result: ContextResult) -> bytes:
-    syntax = _item(_TRANSFER_SYNTAX, result.transfer_syntax.encode())
+    syntax = _item(_TRANSFER_SYNTAX, _text(result.transfer_syntax))
     return _item(_CONTEXT_RESULT, bytes((result.context_id, 0, result.result, 0)) + syntax)
 
 
 def _encode_user(user: UserInformation) -> bytes:
     items = [_item(_MAX_LENGTH, _U32.pack(user.max_length))]
     if user.implementation_class_uid:
-        items.append(_item(_IMPLEMENTATION_UID, user.implementation_class_uid.encode()))
+        items.append(_item(_IMPLEMENTATION_UID, _text(user.implementation_class_uid)))
     if user.async_operations is not None:
         items.append(_item(_ASYNC_OPERATIONS, struct.pack(">HH", *user.async_operations)))
     items.extend(
-        _item(_ROLE_SELECTION, _counted(role.sop_class_uid.encode()) + bytes((role.scu, role.scp)))
+        _item(_ROLE_SELECTION, _counted(_text(role.sop_class_uid)) + bytes((role.scu, role.scp)))
         for role in user.roles
     )
     if user.implementation_version:
-        items.append(_item(_IMPLEMENTATION_VERSION, user.implementation_version.encode()))
+        items.append(_item(_IMPLEMENTATION_VERSION, _text(user.implementation_version)))
     items.extend(
-        _item(_EXTENDED, _counted(one.sop_class_uid.encode()) + one.application_information)
+        _item(_EXTENDED, _counted(_text(one.sop_class_uid)) + one.application_information)
         for one in user.extended
     )
     if user.user_identity is not None:
@@ -305,7 +310,7 @@ def _items(data: bytes, start: int) -> Items:
 
 
 def _uid(value: bytes) -> str:
-    return value.rstrip(b"\0 ").decode("latin-1").strip()
+    return value.decode("latin-1").strip(" \0")
 
 
 def _fixed_part(data: bytes) -> tuple[int, str, str]:

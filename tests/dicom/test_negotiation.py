@@ -27,6 +27,8 @@ from router.dicom.pdu import (
     RoleSelection,
     UserIdentity,
     UserInformation,
+    decode,
+    encode,
 )
 from tests.dicom.strategies import REQUESTS
 
@@ -221,7 +223,8 @@ def test_an_identity_is_answered_if_an_answer_was_asked_for(
 def test_a_requestor_may_be_scu_of_everything_and_scp_of_commitment_reports() -> None:
     commitment = uids.STORAGE_COMMITMENT_PUSH
     roles = (RoleSelection(CT, scu=True, scp=True), RoleSelection(commitment, scu=True, scp=True))
-    asking = replace(REQUEST, user=UserInformation(roles=roles))
+    contexts = (*REQUEST.contexts, ProposedContext(3, commitment, (ILE,)))
+    asking = replace(REQUEST, contexts=contexts, user=UserInformation(roles=roles))
     answered = accepted(asking, replace(POLICY, accept_storage_commitment=True)).user.roles
     assert [(role.scu, role.scp) for role in answered] == [(True, False), (True, True)]
     assert not accepted(asking).user.roles[1].scp
@@ -256,6 +259,42 @@ def test_answers_to_what_was_not_proposed_are_ignored() -> None:
 
 
 # -- proposing -------------------------------------------------------------------------------------
+
+
+def test_roles_are_answered_once_and_only_for_proposed_classes() -> None:
+    roles = [RoleSelection(f"1.2.{number}", scu=True, scp=True) for number in range(900)]
+    mine = RoleSelection(CT, scu=True, scp=False)
+    asking = replace(REQUEST, user=UserInformation(roles=(*roles, mine, mine)))
+
+    answer = accepted(asking)
+
+    assert answer.user.roles == (mine,)
+
+
+def test_no_text_of_a_request_makes_its_answer_too_long_to_be_sent() -> None:
+    odd = "\xff" * 60_000
+    contexts = (
+        ProposedContext(1, CT, (odd, ILE)),
+        ProposedContext(3, CT, (odd, ILE)),
+        ProposedContext(5, odd, (odd,)),
+    )
+    asking = replace(
+        REQUEST,
+        contexts=contexts,
+        user=UserInformation(roles=(RoleSelection(odd, scu=True, scp=True),)),
+    )
+
+    answer = accepted(asking)
+
+    assert decode(2, encode(answer)[6:]) == answer
+    assert [one.result for one in answer.results] == [0, 0, 3]
+
+
+def test_what_no_uid_can_be_is_not_repeated_in_a_refusal() -> None:
+    [refused] = results(ProposedContext(1, "1.2.840.10008.5.1.1.1", ("not a uid", ELE)))
+
+    assert (refused.result, refused.transfer_syntax) == (3, ELE)
+
 
 _PAIRS = st.lists(st.tuples(st.sampled_from([CT, "1.2", "1.3"]), st.sampled_from([ELE, ILE])))
 
