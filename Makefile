@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n 2 --dist worksteal
 ROUNDS ?= 5
 DAY_SECONDS ?= 600
+SECONDS ?= 60
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,6 +42,11 @@ lock: $(VENV)/.dev ## resolve the dependencies anew, with hashes
 faults: $(VENV)/.dev peers ## kill router and writers under load: KILLS=200 SEED=1
 	@$(BIN)/python -m pytest tests/faults/test_kills.py
 
+fuzz: $(VENV)/.dev ## fuzz every target from the kept corpus on: SECONDS=60
+	@mkdir -p build/fuzz && for target in $$(ls tests/fuzz/corpus); do mkdir -p build/fuzz/$$target && \
+	  echo "$$target" && PYTHONPATH=. $(BIN)/python -m tests.fuzz $$target -verbosity=0 \
+	  -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/ build/fuzz/$$target || exit 1; done
+
 bench: $(VENV)/.dev peers ## measure the router beside its peers into docs/benchmarks.md: ROUNDS=5 DAY_SECONDS=600
 	@$(BIN)/python -m bench --rounds $(ROUNDS) --day $(DAY_SECONDS) --write docs/benchmarks.md
 
@@ -58,4 +64,4 @@ $(VENV)/.dev: requirements/dev.txt requirements/build.txt pyproject.toml scripts
 	@sh scripts/venv.sh $(VENV) requirements/dev.txt requirements/build.txt
 	@touch $(VENV)/.runtime $@
 
-.PHONY: help demo test check format docs schema peers lock faults bench bench-smoke clean
+.PHONY: help demo test check format docs schema peers lock faults fuzz bench bench-smoke clean
