@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from router.delivery.queue import NEVER, OTHER_REASONS, REASONS_KEPT, CandidateQueue
 from router.delivery.queued import QueuedDelivery, Sending
 from router.domain.delivery import Outcome, OutcomeKind
@@ -166,6 +169,26 @@ def in_order(queue: CandidateQueue) -> list[int]:
 
 def test_a_revision_never_overtakes_an_earlier_one_of_its_study() -> None:
     assert in_order(revisions((1, 1), (2, 2), (3, 3))) == [1, 2, 3]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.integers(1, 4), st.sampled_from([0, 10, 20])),
+        unique_by=lambda one: one[:2],
+    )
+)
+def test_every_delivery_has_its_turn_and_none_before_an_earlier_revision(
+    arriving: list[tuple[int, int, int]],
+) -> None:
+    queue = CandidateQueue(drops_allowed=3)
+    for number, (study, revision, priority) in enumerate(arriving, start=1):
+        queue.add(delivery(number, study=study, revision=revision, priority=priority), 0.0)
+    queue.release(0.0)
+
+    gone = [arriving[number - 1][:2] for number in in_order(queue)]
+
+    assert sorted(gone) == sorted(one[:2] for one in arriving)
+    assert sorted(gone) == sorted(gone, key=lambda one: one[0])
 
 
 def test_an_earlier_revision_that_is_sent_again_goes_before_a_later_one() -> None:
