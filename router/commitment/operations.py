@@ -24,6 +24,8 @@ from router.domain.errors import CannotUnderstand, RouterError
 
 WORKERS = 2
 MAX_WAITING = 64
+MAX_WAITING_BYTES = 32 << 20
+"""Of data sets; the request of a study of thousands is a megabyte."""
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,7 @@ class CommitmentOperations:
         self._service = service
         self._awaited = awaited
         self._send, self._receive = anyio.create_memory_object_stream[_Job](MAX_WAITING)
+        self._waiting_bytes = 0
 
     def request(
         self,
@@ -68,12 +71,21 @@ class CommitmentOperations:
                 respond,
                 WayBack(info.invoker, context),
             )
-            try:
-                self._send.send_nowait(job)
-            except anyio.WouldBlock:
-                status = statuses.RESOURCE_LIMITATION
+            status = None if self._enqueued(job) else statuses.RESOURCE_LIMITATION
         if status is not None:
             respond(_response(message, status))
+        return True
+
+    def _enqueued(self, job: _Job) -> bool:
+        """Whether there was room for it."""
+        size = len(job.data)
+        if self._waiting_bytes + size > MAX_WAITING_BYTES:
+            return False
+        try:
+            self._send.send_nowait(job)
+        except anyio.WouldBlock:
+            return False
+        self._waiting_bytes += size
         return True
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -85,6 +97,7 @@ class CommitmentOperations:
 
     async def _work(self) -> None:
         async for job in self._receive:
+            self._waiting_bytes -= len(job.data)
             job.respond(_response(job.message, await self._deal_with(job)))
 
     async def _deal_with(self, job: _Job) -> int:

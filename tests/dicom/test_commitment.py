@@ -63,6 +63,7 @@ NEITHER = {
         "SQ",
         item(element(CLASS_UID, "UI", b"CT"), element(INSTANCE_UID, "UI", b"1.2\0")),
     ),
+    "elements without end": TRANSACTION + element(FAILED, "SQ", b"") + bytes(8) * 1000,
     "no transaction": element(REFERENCED, "SQ", ITEM),
     "an element that ends too soon": TRANSACTION[:-2],
 }
