@@ -33,6 +33,9 @@ docs: $(VENV)/.dev ## build the documentation; warnings are errors
 schema: $(VENV)/.runtime ## regenerate config/schema.json
 	@$(BIN)/python -m router.settings.schema config/schema.json
 
+conformance: $(VENV)/.runtime ## regenerate the tables of docs/conformance-statement.md
+	@$(BIN)/python -m router.conformance docs/conformance-statement.md
+
 peers: ## install the real peers that the tests talk to (Debian packages)
 	@sh scripts/peers.sh
 
@@ -64,4 +67,4 @@ $(VENV)/.dev: requirements/dev.txt requirements/build.txt pyproject.toml scripts
 	@sh scripts/venv.sh $(VENV) requirements/dev.txt requirements/build.txt
 	@touch $(VENV)/.runtime $@
 
-.PHONY: help demo test check format docs schema peers lock faults fuzz bench bench-smoke clean
+.PHONY: help demo test check format docs schema conformance peers lock faults fuzz bench bench-smoke clean

@@ -25,7 +25,7 @@ NAME_DELIMITERS = VALUE_DELIMITERS + b"^="
 _KATAKANA = "shift_jis"  # one byte of it is JIS X 0201; some senders put Shift JIS under its name
 _KANJI, _KANJI_SUPPLEMENT = "iso2022_jp", "iso2022_jp_2"
 
-_NUMBERED = {
+NUMBERED = {
     6: DEFAULT_ENCODING,
     13: _KATAKANA,
     58: "gb2312",
@@ -46,7 +46,7 @@ _NUMBERED = {
     203: "iso8859_15",
 }
 """By the number of the registration of ISO 2375, which the defined terms end with."""
-_NAMED = {
+NAMED = {
     "": DEFAULT_ENCODING,
     "GB18030": "gb18030",
     "GBK": "gbk",
@@ -95,8 +95,8 @@ def _encoding(term: str) -> str:
     """The encoding of a defined term, for which real senders have many spellings."""
     term = " ".join(re.split(r"[\s_-]+", term.strip(" \0").upper()))
     if numbered := _TERM.fullmatch(term):
-        return _NUMBERED.get(int(numbered[1]), DEFAULT_ENCODING)
-    return _NAMED.get(term, DEFAULT_ENCODING)
+        return NUMBERED.get(int(numbered[1]), DEFAULT_ENCODING)
+    return NAMED.get(term, DEFAULT_ENCODING)
 
 
 def decode(raw: bytes, encodings: Encodings, delimiters: bytes = VALUE_DELIMITERS) -> str:

@@ -42,7 +42,7 @@ class StatusCategory(StrEnum):
     FAILURE = "failure"
 
 
-_NAMES = {
+NAMES = {
     SUCCESS: "success",
     PROCESSING_FAILURE: "processing failure",
     DUPLICATE_SOP_INSTANCE: "duplicate SOP instance",
@@ -66,7 +66,7 @@ _NAMES = {
     CANCEL: "cancelled",
 }
 
-_RANGES = (
+RANGES = (
     (0xA700, 0xA7FF, "out of resources"),
     (0xA900, 0xA9FF, "data set does not match SOP class"),
     (0xC000, 0xCFFF, "cannot understand"),
@@ -106,8 +106,8 @@ def is_temporary(status: int) -> bool:
 
 def describe(status: int) -> str:
     """Short text for people, with the status itself."""
-    name = _NAMES.get(status) or next(
-        (text for first, last, text in _RANGES if first <= status <= last),
+    name = NAMES.get(status) or next(
+        (text for first, last, text in RANGES if first <= status <= last),
         "status of the peer's own",
     )
     return f"{name} ({status:04X})"

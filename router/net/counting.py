@@ -18,7 +18,7 @@ MAX_MATCHES = 20_000
 MAX_SERIES = 100
 """A peer that counts neither per study nor per series is asked for the instances of so many."""
 _SYNTAXES = (uids.EXPLICIT_VR_LITTLE_ENDIAN, uids.IMPLICIT_VR_LITTLE_ENDIAN)
-_CONTEXTS = (ProposedContext(1, uids.STUDY_ROOT_FIND, _SYNTAXES),)
+CONTEXTS = (ProposedContext(1, uids.STUDY_ROOT_FIND, _SYNTAXES),)
 TIMEOUTS = RequestorTimeouts(connect_s=5.0, association_s=5.0, response_s=10.0)
 
 
@@ -37,7 +37,7 @@ async def count_instances(
     none of these ways, and as ``associate`` does.
     """
     async with associate(
-        host, port, calling_ae_title, ae_title, contexts=_CONTEXTS, timeouts=timeouts
+        host, port, calling_ae_title, ae_title, contexts=CONTEXTS, timeouts=timeouts
     ) as association:
         inquiry = _Inquiry(association, f"{ae_title} at {host}:{port}", study_instance_uid)
         return await inquiry.count()
