@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from router import __version__, wiring
 from router.admin.api import create_app
 from router.admin.routes import Api
-from router.admin.server import serve_http
+from router.admin.server import HttpServer, serve_http
 from router.clock import SystemClock
 from router.commitment.awaited import AwaitedReports
 from router.commitment.operations import CommitmentOperations
@@ -41,6 +41,7 @@ from router.delivery.interventions import Interventions
 from router.delivery.retention import Retention
 from router.dicom.scan_plan import ScanPlan
 from router.dicom.scanner import ScanLimits
+from router.dicomweb.application import Stow
 from router.domain.candidate import Candidate
 from router.domain.errors import UnknownCandidate
 from router.domain.filters import DiscardFilter
@@ -51,11 +52,12 @@ from router.ingress.inspector import Inspector
 from router.ingress.recorder import Recorder
 from router.ingress.recovery import recover
 from router.ingress.store import Door
+from router.ingress.uploads import Uploads
 from router.ledger.ledger import open_ledger
 from router.net.acceptor import Acceptor
 from router.net.counting import count_instances
 from router.registry.service import Registry
-from router.settings.load import registration_token
+from router.settings.load import registration_token, stow_token
 from router.settings.models import Settings
 from router.spool.log import open_spool
 
@@ -73,6 +75,7 @@ class RunningRouter:
 
     dicom_port: int
     http_url: str
+    stow_url: str | None = None
 
 
 class _Phase:
@@ -178,7 +181,11 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             discard,
             wiring.door_policy(settings),
         )
-        ingress = Ingress(door, completion, wiring.acceptance_policy(settings), operations)
+        acceptance = wiring.acceptance_policy(settings)
+        ingress = Ingress(door, completion, acceptance, operations)
+        uploads = Uploads(
+            door, completion, acceptance, wiring.upload_policy(settings), completion.complete_now
+        )
 
         await registry.restore()
         interventions = Interventions(
@@ -216,6 +223,8 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
                 limits=wiring.acceptor_limits(settings),
             )
         )
+        stow = Stow(uploads, clock, wiring.stow_limits(settings), phase, stow_token(settings))
+        listening = await stack.enter_async_context(_serve_stow(settings, stow))
         phase.reasons = []
         log.info(
             "router ready",
@@ -223,21 +232,47 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             ae_title=settings.router.ae_title,
             dicom_port=acceptor.port,
             http=http.url,
+            stow=None if listening is None else listening.url,
         )
         try:
-            yield RunningRouter(acceptor.port, http.url)
+            yield RunningRouter(
+                acceptor.port, http.url, None if listening is None else listening.url
+            )
         finally:
             phase.reasons = ["stopping"]
             with anyio.CancelScope(shield=True):
-                await _drain(acceptor, recorder, dispatcher)
+                await _drain(acceptor, listening, stow, recorder, dispatcher)
             tasks.cancel_scope.cancel()
 
 
-async def _drain(acceptor: Acceptor, recorder: Recorder, dispatcher: Dispatcher) -> None:
+@asynccontextmanager
+async def _serve_stow(settings: Settings, stow: Stow) -> AsyncIterator[HttpServer | None]:
+    """STOW-RS, if it is offered."""
+    listen = settings.stow.listen
+    if listen is None:
+        yield None
+        return
+    async with serve_http(stow.application(), listen.host, listen.port, key="stow.listen") as http:
+        yield http
+
+
+async def _drain(
+    acceptor: Acceptor,
+    http: HttpServer | None,
+    stow: Stow,
+    recorder: Recorder,
+    dispatcher: Dispatcher,
+) -> None:
     """Answer what is being received, record it, hear the answers to what is being sent."""
     async with anyio.create_task_group() as both_ways:
         both_ways.start_soon(dispatcher.drain, STOP_WITHIN_S)
-        await acceptor.drain(STOP_WITHIN_S)
+        if http is not None:
+            await http.stop_listening()
+        async with anyio.create_task_group() as doors:
+            doors.start_soon(acceptor.drain, STOP_WITHIN_S)
+            doors.start_soon(stow.finish, STOP_WITHIN_S)
+        if http is not None:
+            await http.drain()
         with anyio.move_on_after(STOP_WITHIN_S):
             await recorder.flush()
 

@@ -11,6 +11,7 @@ from router.completion.counting import CountSource
 from router.delivery.retention import RetentionPolicy
 from router.delivery.settings import DeliverySettings
 from router.dicom.negotiation import AcceptancePolicy
+from router.dicomweb.application import StowLimits
 from router.domain.attributes import BASE_ATTRIBUTES, Attribute
 from router.domain.commitment import CommitmentPolicy
 from router.domain.completion import CompletionPolicy, OnMaxWait
@@ -18,6 +19,7 @@ from router.domain.completion_rules import CompletionRule, CompletionRules
 from router.domain.expression import attributes_of
 from router.domain.retry import RetryPolicy
 from router.ingress.judgement import DoorPolicy
+from router.ingress.uploads import Completes, UploadPolicy
 from router.net.acceptor import SPARE_CONNECTIONS, AcceptorLimits
 from router.net.connection import ConnectionTimeouts
 from router.net.exchange import RequestorTimeouts
@@ -106,6 +108,19 @@ def door_policy(settings: Settings) -> DoorPolicy:
     )
 
 
+def upload_policy(settings: Settings) -> UploadPolicy:
+    """What instances that come by STOW-RS are taken for."""
+    stow = settings.stow
+    return UploadPolicy(stow.source, settings.router.ae_title, Completes(stow.completes))
+
+
+def stow_limits(settings: Settings) -> StowLimits:
+    """What is taken by STOW-RS at most."""
+    stow = settings.stow
+    message_s = _seconds(settings.router.timeouts.message)
+    return StowLimits(stow.max_requests, stow.max_instance, message_s)
+
+
 def delivery_settings(settings: Settings) -> DeliverySettings:
     """How lanes behave."""
     retry = settings.delivery.retry
@@ -171,13 +186,14 @@ class SpoolOptions(TypedDict):
 
 
 def spool_options(settings: Settings) -> SpoolOptions:
-    """How large the spool may grow; every association may be in the middle of an instance."""
+    """How large the spool may grow; every sender may be in the middle of an instance."""
     spool = settings.spool
+    uploads = 0 if settings.stow.listen is None else settings.stow.max_requests
     return SpoolOptions(
         segment_bytes=spool.segment_size,
         max_bytes=spool.max_bytes,
         min_free_bytes=spool.min_free,
-        max_open_segments=settings.router.max_associations + SPARE_CONNECTIONS,
+        max_open_segments=settings.router.max_associations + SPARE_CONNECTIONS + uploads,
     )
 
 

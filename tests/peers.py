@@ -21,6 +21,7 @@ PROGRAMS = {
     "dcmtk": Path("/usr/bin/storescp"),  # by path: pynetdicom brings programs of the same names
     "orthanc": Path("/usr/sbin/Orthanc"),
     "orthanc-python": Path("/usr/share/orthanc/plugins/libOrthancPython.so"),
+    "orthanc-dicomweb": Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so"),
     "faketime": Path("/usr/bin/faketime"),
     "strace": Path("/usr/bin/strace"),
 }

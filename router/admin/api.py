@@ -33,7 +33,7 @@ from router.admin.models import (
     StudyQuery,
 )
 from router.admin.openapi import describe
-from router.admin.problems import RequestError, answer_problems
+from router.admin.problems import RequestError, explaining
 from router.admin.routes import MAX_BODY_BYTES, Api, Call, Nothing, Route
 from router.domain.candidate import Candidate
 from router.domain.instance import Disposition
@@ -261,7 +261,8 @@ ROUTES: tuple[Route[Any, Any, Any], ...] = (
 
 def create_app(api: Api) -> web.Application:
     """The HTTP API as an application for :func:`router.admin.server.serve_http`."""
-    application = web.Application(middlewares=[answer_problems], client_max_size=MAX_BODY_BYTES)
+    problems = explaining("/openapi.json lists what there is")
+    application = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
     for route in ROUTES:
         route.mount(application, api)
     return application

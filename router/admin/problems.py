@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from router.domain.errors import RouterError
@@ -77,25 +78,39 @@ def misunderstood(what: str, model: type[BaseModel], error: ValidationError) -> 
     )
 
 
-@web.middleware
-async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every exception of a handler into an answer that explains it."""
-    try:
-        return await handler(request)
-    except RequestError as problem:
-        return _response(problem.status, problem.detail, problem.errors, problem.headers)
-    except RouterError as error:
-        return _response(HTTPStatus(error.http_status), str(error))
-    except web.HTTPException as error:
-        return _from_aiohttp(request, error)
-    except Exception:  # the one place where a fault of a request ends
-        log.exception("a request failed", method=request.method, path=request.path)
-        return _response(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "the router failed; its log says why and where"
-        )
+def explaining(what_there_is: str) -> Middleware:
+    """A middleware that turns every exception of a handler into an answer that explains it.
+
+    ``what_there_is`` helps those who ask for something that there is not.
+    """
+
+    @web.middleware
+    async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except RequestError as problem:
+            return problem_response(problem)
+        except RouterError as error:
+            return _response(HTTPStatus(error.http_status), str(error))
+        except web.HTTPException as error:
+            return _from_aiohttp(request, error, what_there_is)
+        except Exception:  # the one place where a fault of a request ends
+            log.exception("a request failed", method=request.method, path=request.path)
+            return _response(
+                HTTPStatus.INTERNAL_SERVER_ERROR, "the router failed; its log says why and where"
+            )
+
+    return answer_problems
 
 
-def _from_aiohttp(request: web.Request, error: web.HTTPException) -> web.Response:
+def problem_response(problem: RequestError) -> web.Response:
+    """The answer to a request that cannot be carried out."""
+    return _response(problem.status, problem.detail, problem.errors, problem.headers)
+
+
+def _from_aiohttp(
+    request: web.Request, error: web.HTTPException, what_there_is: str
+) -> web.Response:
     headers: dict[str, str] = {}
     match error:
         case web.HTTPMethodNotAllowed():
@@ -103,7 +118,7 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> web.Respons
             detail = f"{request.method} has no meaning at {request.path}; there is {allowed}"
             headers["Allow"] = allowed
         case web.HTTPNotFound():
-            detail = f"there is nothing at {request.path}; /openapi.json lists what there is"
+            detail = f"there is nothing at {request.path}; {what_there_is}"
         case web.HTTPRequestEntityTooLarge():
             detail = "the body is larger than 1 MiB"
             headers["Connection"] = "close"

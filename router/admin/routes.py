@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from router.admin.problems import RequestError, misunderstood
+from router.admin.tokens import check_token
 from router.completion.declaring import Declarations
 from router.delivery.interventions import Interventions
 from router.ports import LedgerViews
@@ -90,7 +90,7 @@ class Route(Generic[Q, B, A]):
 
         async def serve(request: web.Request) -> web.Response:
             if self.guarded:
-                _check_token(request, api.token)
+                check_token(request, api.token, "the registration token")
             call = Call(
                 path=request.match_info,
                 query=_query(request, self.query),
@@ -102,20 +102,6 @@ class Route(Generic[Q, B, A]):
             )
 
         application.router.add_route(self.method, self.path, serve, name=self.name)
-
-
-def _check_token(request: web.Request, token: str | None) -> None:
-    """Compare in constant time, so that the answer's delay says nothing of the token."""
-    if token is None:
-        return
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    matches = hmac.compare_digest(given.strip().encode(), token.encode())
-    if scheme.lower() != "bearer" or not matches:
-        raise RequestError(
-            HTTPStatus.UNAUTHORIZED,
-            "the registration token is missing or wrong: send Authorization: Bearer <token>",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
 
 
 def _query(request: web.Request, model: type[Q]) -> Q:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-MAX_BOUNDARY = 70
+MAX_BOUNDARY = 256
+"""RFC 2046 allows 70 characters; Orthanc's DICOMweb plugin uses 73."""
 MAX_HEADERS_BYTES = 8 * 1024
 MAX_PADDING = 64
 """White space that may stand behind a boundary, before its line ends."""
@@ -62,7 +63,7 @@ class MultipartReader:
     """
 
     def __init__(self, boundary: str):
-        """Raises ``ValueError`` for a boundary that RFC 2046 does not allow."""
+        """Raises ``ValueError`` for a boundary that is none, or longer than any."""
         if not 0 < len(boundary) <= MAX_BOUNDARY or not boundary.isascii():
             raise ValueError(f"a boundary has 1 to {MAX_BOUNDARY} ASCII characters")
         self._delimiter = b"\r\n--" + boundary.encode("ascii")

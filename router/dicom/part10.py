@@ -115,6 +115,7 @@ class FileHeaderReader:
         while self._position + 8 <= len(held):
             group, element, vr, length = _SHORT.unpack_from(held, self._position)
             if group != 2:
+                self._is_cut = False
                 return True
             start = self._position + 8
             if vr in _LONG_VRS:

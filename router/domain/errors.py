@@ -140,6 +140,13 @@ class QueryFailed(RouterError):
     http_status = 502
 
 
+class TransferSyntaxNotSupported(RouterError):
+    """An instance comes in a transfer syntax that cannot be one (PS3.18 table I.2-2: C122)."""
+
+    dimse_status = 0xC122
+    http_status = 409
+
+
 class PeerTimeout(AssociationLost):
     """The peer did not answer in time."""
 

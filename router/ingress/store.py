@@ -96,11 +96,11 @@ class Reception:
         "_door",
         "_fault",
         "_is_over",
-        "_is_recognised",
         "_provenance",
         "_scanner",
         "_source",
         "_writer",
+        "study_instance_uid",
     )
 
     def __init__(
@@ -117,7 +117,7 @@ class Reception:
             received_at=door.clock.now(),
         )
         self._fault = fault
-        self._is_recognised = False
+        self.study_instance_uid = ""  # as soon as it is known
         self._is_over = False
         self._writer: SpoolWriter | None = None
         self._scanner = DataSetScanner(door.plan, announced.transfer_syntax_uid, door.limits)
@@ -143,7 +143,7 @@ class Reception:
         feed = self._scanner.feed
         for fragment in fragments:
             feed(fragment)
-        if not self._is_recognised and self._scanner.study_instance_uid:
+        if not self.study_instance_uid and self._scanner.study_instance_uid:
             self._recognise(self._scanner.study_instance_uid)
         try:
             writer.write(fragments)
@@ -171,7 +171,7 @@ class Reception:
         self._end()
 
     def _recognise(self, study_instance_uid: str) -> None:
-        self._is_recognised = True
+        self.study_instance_uid = study_instance_uid
         self._door.arrivals.recognised(study_instance_uid, self._source.association_id)
 
     def _end(self) -> None:
@@ -199,7 +199,7 @@ class Reception:
     def _decide(self, writer: SpoolWriter, scan: ScanResult, answer: Answer) -> None:
         door = self._door
         verdict = judge(self._announced, scan, self._provenance, door.discard, door.policy)
-        if not self._is_recognised and verdict.identity.study_instance_uid:
+        if not self.study_instance_uid and verdict.identity.study_instance_uid:
             self._recognise(verdict.identity.study_instance_uid)
         if not verdict.keeps_bytes:
             self._discard()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 
 from router.settings.candidate import CandidateSection
 from router.settings.kinds import static_misfits, unreadable, web_endpoint
@@ -31,20 +32,32 @@ def check(settings: Settings) -> Iterator[Objection]:
     yield from _durations(settings)
     yield from _completion(settings)
     yield from _spool(settings)
-    yield from _token(settings)
+    yield from _tokens(settings)
     for name, candidate in settings.candidates.items():
         yield from _candidate(settings, name, candidate)
     yield from _shared_addresses(settings)
 
 
 def _ports(settings: Settings) -> Iterator[Objection]:
-    dicom, http = settings.router.dicom, settings.router.http
-    if dicom.port and dicom.port == http.port and _overlap(dicom.host, http.host):
-        yield Objection(
-            ("router", "http"),
-            f"port {http.port} is taken by router.dicom already",
-            "give the HTTP API another port",
-        )
+    taken = [(("router", "dicom"), settings.router.dicom)]
+    for path, what, endpoint in (
+        (("router", "http"), "the HTTP API", settings.router.http),
+        (("stow", "listen"), "STOW-RS", settings.stow.listen),
+    ):
+        if endpoint is None:
+            continue
+        for other, listening in taken:
+            if (
+                endpoint.port
+                and endpoint.port == listening.port
+                and _overlap(endpoint.host, listening.host)
+            ):
+                yield Objection(
+                    path,
+                    f"port {endpoint.port} is taken by {'.'.join(other)} already",
+                    f"give {what} another port",
+                )
+        taken.append((path, endpoint))
 
 
 def _durations(settings: Settings) -> Iterator[Objection]:
@@ -122,12 +135,16 @@ def _spool(settings: Settings) -> Iterator[Objection]:
         )
 
 
-def _token(settings: Settings) -> Iterator[Objection]:
-    path = settings.registration.token_file
+def _tokens(settings: Settings) -> Iterator[Objection]:
+    yield from _token("registration", settings.registration.token_file)
+    yield from _token("stow", settings.stow.token_file)
+
+
+def _token(section: str, path: FilePath | None) -> Iterator[Objection]:
     if path is None:
         return
     if reason := unreadable(path):
-        yield Objection(("registration", "token_file"), f"{path} cannot be read: {reason}")
+        yield Objection((section, "token_file"), f"{path} cannot be read: {reason}")
 
 
 def _candidate(settings: Settings, name: str, candidate: CandidateSection) -> Iterator[Objection]:

@@ -58,15 +58,21 @@ def registration_token(settings: Settings) -> str | None:
 
     Raises ``ConfigurationError`` if its file is gone since the settings were loaded.
     """
-    path = settings.registration.token_file
+    return _token(settings.registration.token_file, "registration.token_file")
+
+
+def stow_token(settings: Settings) -> str | None:
+    """The token that a STOW-RS request must carry; as ``registration_token``."""
+    return _token(settings.stow.token_file, "stow.token_file")
+
+
+def _token(path: Path | None, key: str) -> str | None:
     if path is None:
         return None
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise ConfigurationError(
-            f"registration.token_file: {path} cannot be read: {error.strerror}"
-        ) from error
+        raise ConfigurationError(f"{key}: {path} cannot be read: {error.strerror}") from error
 
 
 def examine_settings(path: Path | str) -> Examination:

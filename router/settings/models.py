@@ -237,6 +237,23 @@ class CommitmentSection(Section):
     """Since the request; a report that was not taken by then is given up."""
 
 
+class StowSection(Section):
+    """STOW-RS: storing over HTTP, for senders that speak DICOMweb."""
+
+    listen: Listen | None = None
+    """Address and port for STOW-RS; left out: it is not offered."""
+    source: AETitle = "STOW"
+    """Source AE title of all instances that come this way."""
+    token_file: Location | None = None
+    """File with the token that a request must carry (Authorization: Bearer); left out: none."""
+    completes: Literal["named", "every", "none"] = "named"
+    """Which requests complete their studies at once: those to /studies/{uid}, every one, none."""
+    max_requests: Count = 64
+    """Requests that may be stored at a time; the next one is answered 503."""
+    max_instance: Size | None = None
+    """Bytes of one instance beyond which it is refused; left out: the spool's room decides."""
+
+
 class Settings(Section):
     """The routing YAML."""
 
@@ -256,5 +273,7 @@ class Settings(Section):
     """Candidates by AE title: static ones, and what outranks writers that register themselves."""
     commitment: CommitmentSection = CommitmentSection()
     """Storage commitment: what a modality that asks whether its instances are safe is told."""
+    stow: StowSection = StowSection()
+    """STOW-RS: storing over HTTP, for senders that speak DICOMweb."""
     registration: RegistrationSection = RegistrationSection()
     """Which writers may register themselves, and for how long that holds."""

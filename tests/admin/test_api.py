@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from structlog.testing import capture_logs
 
 from router.admin.api import ROUTES, create_app
-from router.admin.problems import answer_problems
+from router.admin.problems import explaining
 from router.admin.routes import Api
 from router.admin.server import serve_http
 from router.completion.declaring import Declarations
@@ -98,7 +98,7 @@ async def test_an_unforeseen_fault_is_logged_and_not_shown() -> None:
     async def fail(_request: web.Request) -> web.Response:
         raise KeyError("an inner detail")
 
-    application = web.Application(middlewares=[answer_problems])
+    application = web.Application(middlewares=[explaining("nothing else")])
     application.router.add_get("/", fail)
     with capture_logs() as logs:
         async with (
@@ -117,7 +117,7 @@ async def test_a_fault_that_the_router_explains_keeps_its_status() -> None:
     async def fail(_request: web.Request) -> web.Response:
         raise LedgerFailed("the ledger is locked")
 
-    application = web.Application(middlewares=[answer_problems])
+    application = web.Application(middlewares=[explaining("nothing else")])
     application.router.add_get("/", fail)
     async with (
         serve_http(application, "127.0.0.1", 0) as server,

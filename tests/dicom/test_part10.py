@@ -117,7 +117,7 @@ def test_a_head_in_pieces_is_read_as_in_one(
         header = reader.feed(content[position : position + size])
         position += size
 
-    assert header == read_file_header(content)
+    assert header == read_file_header(content) == reader.finish()
     assert bytes(reader.rest()) + content[position:] == content[header.data_set_offset :]
 
 

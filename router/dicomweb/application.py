@@ -1,0 +1,212 @@
+"""STOW-RS over HTTP: who may store, what kind of request it is, and how long it is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from email.message import Message
+from http import HTTPStatus
+
+import aiohttp
+import anyio
+import structlog
+from aiohttp import StreamReader, web
+
+from router.admin.problems import RequestError, explaining, problem_response
+from router.admin.tokens import check_token
+from router.dicom import uids
+from router.dicom.multipart import MultipartReader
+from router.dicomweb.results import http_status, response_module
+from router.dicomweb.storing import BodyBrokenOff, Outcome, store
+from router.ingress.uploads import Uploads
+from router.net.patience import MIN_PROGRESS_BYTES
+from router.ports import Clock
+
+PATH = "/dicom-web/studies"
+DICOM_JSON = "application/dicom+json"
+RETRY_AFTER_S = 5
+_ACCEPTABLE = frozenset({DICOM_JSON, "application/json", "application/*", "*/*"})
+_BREAKS = (OSError, aiohttp.ClientError, web.RequestPayloadError, aiohttp.http.HttpProcessingError)
+"""What reading a body raises when its connection is lost, or its framing is wrong."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StowLimits:
+    """What is taken at most. ``message_s``: so long the next bytes of a body are waited for."""
+
+    max_requests: int = 64
+    max_instance_bytes: int | None = None
+    message_s: float = 60.0
+
+
+class Stow:
+    """The Store transaction (PS3.18 section 10.5)."""
+
+    def __init__(
+        self,
+        uploads: Uploads,
+        clock: Clock,
+        limits: StowLimits,
+        readiness: Callable[[], Sequence[str]],
+        token: str | None = None,
+    ):
+        self._uploads = uploads
+        self._clock = clock
+        self._limits = limits
+        self._readiness = readiness
+        self._token = token
+        self._requests = 0
+        self._idle = anyio.Event()
+
+    def application(self) -> web.Application:
+        """What :func:`router.admin.server.serve_http` serves."""
+        problems = explaining(f"instances are stored by POST {PATH}")
+        application = web.Application(middlewares=[problems])
+        for path in (PATH, PATH + "/{study}"):
+            application.router.add_route("POST", path, self._store, expect_handler=self._expect)
+        return application
+
+    async def _expect(self, request: web.Request) -> web.Response | None:
+        """Answer what will be refused anyway before its body is sent (RFC 9110 section 10.1.1)."""
+        try:
+            self._examine(request)
+        except RequestError as problem:
+            problem.headers["Connection"] = "close"
+            return problem_response(problem)
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # of the answer itself
+        return None
+
+    async def _store(self, request: web.Request) -> web.Response:
+        reader = self._examine(request)
+        self._requests += 1
+        try:
+            outcome = await store(
+                self._body(request.content),
+                reader,
+                self._uploads.open(request.remote or "", request.match_info.get("study", "")),
+                self._limits.max_instance_bytes,
+            )
+            return await _answer(request, outcome)
+        finally:
+            self._requests -= 1
+            if not self._requests:
+                self._idle.set()
+                self._idle = anyio.Event()
+
+    async def finish(self, within_s: float) -> None:
+        """Wait until the requests that have begun are answered; no others must be let in."""
+        with anyio.move_on_after(within_s):
+            while self._requests:
+                await self._idle.wait()
+
+    def _examine(self, request: web.Request) -> MultipartReader:
+        """The reader of a body that can be taken. Raises ``RequestError``."""
+        check_token(request, self._token, "stow.token_file")
+        study = request.match_info.get("study")
+        if study is not None and not uids.is_valid_uid(study):
+            raise RequestError(HTTPStatus.BAD_REQUEST, f"{study} is no Study Instance UID")
+        reader = _reader(request)
+        if not _accepts_json(request):
+            raise RequestError(HTTPStatus.NOT_ACCEPTABLE, f"the answer is {DICOM_JSON}")
+        busy = self._busy()
+        if busy:
+            raise RequestError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{busy}; send again later",
+                headers={"Retry-After": str(RETRY_AFTER_S)},
+            )
+        return reader
+
+    def _busy(self) -> str:
+        reasons = self._readiness()
+        if reasons:
+            return f"the router is {'; '.join(reasons)}"
+        if self._uploads.is_behind:
+            return "the ledger lags behind"
+        if self._requests >= self._limits.max_requests:
+            return f"{self._requests} requests are being stored"
+        return ""
+
+    async def _body(self, content: StreamReader) -> AsyncIterator[bytes]:
+        """The bytes of a body as they arrive. Raises ``BodyBrokenOff``.
+
+        As in the middle of a message of an association, something has to come of it within
+        ``message_s``; only the time that is waited for the sender counts.
+        """
+        message_s = self._limits.message_s
+        waited, received = 0.0, 0
+        while True:
+            began = self._clock.monotonic()
+            try:
+                with anyio.fail_after(max(message_s - waited, 0)):
+                    chunk = await content.readany()
+            except TimeoutError:
+                raise BodyBrokenOff(
+                    f"the body stood still: {received} bytes in {message_s:g} s"
+                ) from None
+            except _BREAKS as error:
+                raise BodyBrokenOff(f"the body cannot be read: {error}") from error
+            if not chunk:
+                return
+            waited += self._clock.monotonic() - began
+            received += len(chunk)
+            if received >= MIN_PROGRESS_BYTES:
+                waited, received = 0.0, 0
+            yield chunk
+
+
+async def _answer(request: web.Request, outcome: Outcome) -> web.Response:
+    status = http_status(outcome.results)
+    stored = sum(result.is_stored for result in outcome.results)
+    log.info(
+        "request stored",
+        address=request.remote,
+        instances=len(outcome.results),
+        stored=stored,
+        status=int(status),
+        broken=outcome.broken,
+    )
+    headers = {"Connection": "close"} if outcome.broken else {}
+    if not outcome.results:
+        detail = f"no part was found in the body: {outcome.broken or 'it has none'}"
+        raise RequestError(status, detail, headers=headers)
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    module = await anyio.to_thread.run_sync(response_module, outcome.results)
+    return web.Response(body=module, status=status, content_type=DICOM_JSON, headers=headers)
+
+
+def _reader(request: web.Request) -> MultipartReader:
+    """For the body that the headers describe (PS3.18 section 8.6.1.2)."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise RequestError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the body must not be encoded ({encoding}): instances are stored as they are",
+            headers={"Accept-Encoding": "identity"},
+        )
+    header = Message()
+    header["Content-Type"] = request.headers.get("Content-Type", "")
+    media_type = str(header.get_param("type", "application/dicom"))
+    if header.get_content_type() != "multipart/related" or (
+        media_type.lower() != "application/dicom"
+    ):
+        raise RequestError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            'the body must be multipart/related; type="application/dicom"',
+            headers={"Accept": 'multipart/related; type="application/dicom"'},
+        )
+    try:
+        return MultipartReader(str(header.get_boundary("")))
+    except ValueError as error:
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"Content-Type: {error}") from error
+
+
+def _accepts_json(request: web.Request) -> bool:
+    """Whether the sender takes the only form that there is; no word of it means any."""
+    said = [entry for line in request.headers.getall("Accept", ()) for entry in line.split(",")]
+    return not said or any(entry.partition(";")[0].strip().lower() in _ACCEPTABLE for entry in said)

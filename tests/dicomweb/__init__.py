@@ -1,0 +1,1 @@
+"""STOW-RS into a real router process, from real clients."""
