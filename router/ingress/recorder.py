@@ -24,6 +24,8 @@ Recorded = Callable[[Instance, RevisionKey | None], None]
 
 BATCH = 1000
 BATCH_BYTES = 4 << 20
+LULL_S = 0.05
+"""A batch to which nothing was added for so long does not grow any more."""
 RETRY_AFTER_S = 1.0
 LOG_EVERY = 60
 """A ledger that stays away is reported with its first failure, and then once for so many."""
@@ -102,13 +104,17 @@ class Recorder:
                 self._written = anyio.Event()
 
     async def _gather(self) -> None:
-        """Let a batch become one: a transaction takes the processor from the door for as long.
+        """Let a batch grow while more comes: a transaction takes the processor from the door.
 
-        For one arrival about as long as for fifty.
+        For one arrival it takes it about as long as for fifty.
         """
-        if len(self._waiting) < BATCH:
-            with anyio.move_on_after(self._gather_s):
-                await self._hurry.wait()
+        with anyio.move_on_after(self._gather_s):
+            while len(self._waiting) < BATCH and not self._hurry.is_set():
+                before = len(self._waiting)
+                with anyio.move_on_after(LULL_S):
+                    await self._hurry.wait()
+                if len(self._waiting) == before:
+                    break
         self._hurry = anyio.Event()
 
     async def _write_one_batch(self) -> None:
