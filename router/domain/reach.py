@@ -44,6 +44,7 @@ class WebReach:
     url: str  # without a slash at its end
     credentials: Credentials | None = None
     tls: TlsFiles | None = None
+    gzip: bool = False  # whether what is sent is compressed on its way
 
     @property
     def address(self) -> str:

@@ -75,7 +75,7 @@ def registered_candidate(
         host=host,
         port=port,
         kind=_first(DEFAULT_KIND, said.kind),
-        reach=None if said.url is None else WebReach(said.url),
+        reach=None if said.url is None else WebReach(said.url, gzip=said.gzip or False),
         criteria=said.criteria if yaml.criteria is None else yaml.criteria,
         discard=_first((), yaml.discard, said.discard_filters),
         level=_first(Level.STUDY, yaml.level, said.level),

@@ -60,6 +60,8 @@ class RegistrationRequest(BaseModel):
     """DICOM port that the router shall send to; needed for kind dimse."""
     url: Annotated[WebAddress | None, Field(validate_default=True)] = None
     """Where a writer that is reached over HTTP takes studies."""
+    gzip: Flag | None = None
+    """Compress what is sent to an Orthanc's transfers accelerator; default false."""
     routing_criteria: CriteriaInOwnWords | None = Field(default=None, alias="routingCriteria")
     """ATTRIBUTE|OPERATOR|VALUE as text, as an object, or composed by all, any and not; without
     any the writer is a backup writer, which gets every study."""
@@ -80,7 +82,7 @@ class RegistrationRequest(BaseModel):
     discard: tuple[CriteriaInOwnWords, ...] | None = None
     """Studies that match any of these are not for this writer, though its criteria match."""
 
-    @field_validator("host", "port", "url", "commitment")
+    @field_validator("host", "port", "url", "gzip", "commitment")
     @classmethod
     def _fits_the_kind(cls, value: object, info: ValidationInfo) -> object:
         kind, key = info.data.get("kind", ""), str(info.field_name)

@@ -67,6 +67,8 @@ class CandidateSection(Section):
     """What the router shows to the candidate at url."""
     tls: TlsSection | None = None
     """Certificates, for a candidate whose url begins with https."""
+    gzip: Flag | None = None
+    """Compress what is sent to an Orthanc's transfers accelerator; default false."""
     criteria: Criteria | None = None
     """Routing criteria; a static candidate without any gets every study (a backup writer)."""
     discard: tuple[Criteria, ...] | None = None

@@ -29,6 +29,7 @@ KINDS: Mapping[str, Keys] = {
     "dimse": Keys(("host", "port"), ("commitment",)),
     "stow-rs": Keys(("url",), ("auth", "tls")),
     "orthanc-rest": Keys(("url",), ("auth", "tls"), compares=True),
+    "orthanc-transfers": Keys(("url",), ("auth", "tls", "gzip"), compares=True),
 }
 """Every kind that there is."""
 
@@ -94,7 +95,9 @@ def static_reach(section: CandidateSection) -> Reach | None:
     """How the candidate of a section is reached, beyond host and port."""
     if section.url is None:
         return None
-    return WebReach(section.url, _credentials(section.auth), _tls_files(section.tls))
+    return WebReach(
+        section.url, _credentials(section.auth), _tls_files(section.tls), gzip=section.gzip or False
+    )
 
 
 def _auth_misfits(auth: AuthSection) -> Iterator[str]:

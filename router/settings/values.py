@@ -313,7 +313,7 @@ PriorityName = Annotated[
 ]
 """A priority by its name."""
 
-Kind = Literal["dimse", "stow-rs", "orthanc-rest"]
+Kind = Literal["dimse", "stow-rs", "orthanc-rest", "orthanc-transfers"]
 """How a candidate is reached."""
 
 WebAddress = Annotated[

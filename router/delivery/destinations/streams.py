@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from router.delivery.destinations.verified import VerifiedSource
 from router.dicom.part10 import file_header
@@ -10,7 +10,7 @@ from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
 from router.domain.errors import CorruptRecord, RouterError, SpoolFailed
 from router.domain.instance import Identity
 from router.net.requestor import DataSource
-from router.ports import Spool
+from router.ports import Spool, SpoolReader
 
 PIECE_BYTES = 128 * 1024
 
@@ -57,6 +57,53 @@ class FileStream:
     def close(self) -> None:
         """Release the segment."""
         self._verified.close()
+
+
+async def read_range(
+    spool: Spool, item: DeliveryItem, paced: Paced, offset: int, size: int
+) -> AsyncIterator[memoryview]:
+    """Some bytes of the file of an instance, piece by piece, as they are: nothing is verified.
+
+    Raises ``SpoolFailed``.
+    """
+    header, end = header_of(item), offset + size
+    if offset < len(header):
+        yield memoryview(header)[offset:end]
+        offset = min(len(header), end)
+    verified = _Unverified(spool.open(item.ref), item.ref.data_set_length)
+    source = paced(verified)
+    try:
+        while offset < end:
+            buffer = memoryview(bytearray(min(PIECE_BYTES, end - offset)))
+            at = offset - len(header)
+            read = source.try_read_into(buffer, at)
+            count = await source.read_into(buffer, at) if read is None else read
+            yield buffer[:count]
+            offset += count
+    finally:
+        verified.close()
+
+
+class _Unverified:
+    """A reader with the length that a source has."""
+
+    def __init__(self, reader: SpoolReader, length: int):
+        self.try_read_into = reader.try_read_into
+        self.read_into = reader.read_into
+        self.close = reader.close
+        self.length = length
+
+
+def not_paced(source: DataSource) -> DataSource:
+    """As fast as it goes."""
+    return source
+
+
+def spoiled(items: Sequence[DeliveryItem], index: int, outcome: Outcome) -> Sequence[Outcome]:
+    """Outcomes where all or nothing is transferred, and one instance cannot be: nothing is."""
+    reason = f"not sent: without instance {items[index].sop_instance_uid} it would not be whole"
+    other = Outcome(outcome.kind, None, reason)
+    return [outcome if at == index else other for at in range(len(items))]
 
 
 def outcome_of_failure(error: RouterError) -> Outcome:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from router.delivery.destinations.dimse import DimseDestination
 from router.delivery.destinations.orthanc import OrthancDestination
 from router.delivery.destinations.stow import StowDestination
+from router.delivery.destinations.transfers import TransfersDestination
 from router.delivery.destinations.web import Web
 from router.domain.candidate import Candidate
 from router.net.exchange import RequestorTimeouts
@@ -18,10 +19,12 @@ def destinations(
 ) -> Mapping[str, Destination]:
     """How to reach candidates, by kind."""
     web = Web(timeouts)
+    orthanc = OrthancDestination(spool, web, clock)
     return {
         "dimse": dimse,
         "stow-rs": StowDestination(spool, web, clock),
-        "orthanc-rest": OrthancDestination(spool, web, clock),
+        "orthanc-rest": orthanc,
+        "orthanc-transfers": TransfersDestination(spool, web, clock, orthanc),
     }
 
 
