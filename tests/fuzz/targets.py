@@ -150,7 +150,7 @@ def command_sets(data: bytes) -> None:
         return
     theirs = _read(data, uids.IMPLICIT_VR_LITTLE_ENDIAN) or {}
     for number in elements.keys() & theirs.keys():
-        value, raw = elements[number], theirs[number]
+        value, (_, raw) = elements[number], theirs[number]
         if isinstance(value, int):
             assert int.from_bytes(raw, "little") == value
         else:
@@ -233,12 +233,13 @@ def _compare_with_pydicom(found: ScanResult, content: bytes, syntax: str) -> Non
         tag = _tag(attribute.name)
         if tag is None:
             continue
-        raw = elements.get(tag)
+        vr, raw = elements.get(tag, ("", None))
         if raw is None:
             assert attribute.name not in found.facts, attribute.name
         elif raw.isascii() and b"\x1b" not in raw and len(raw) <= _LIMITS.max_value_bytes:
+            kind = attribute.vr if vr in ("", "UN") else vr
             values = values_of(
-                attribute.vr, raw, (DEFAULT_ENCODING,), big_endian=uids.is_big_endian(syntax)
+                kind, raw, (DEFAULT_ENCODING,), big_endian=uids.is_big_endian(syntax)
             )
             ours = found.facts[attribute.name]  # of every element of this tag, theirs is the last
             assert ours[len(ours) - len(values) :] == values, attribute.name
@@ -249,8 +250,8 @@ def _tag(keyword: str) -> int | None:
     return tag_for_keyword(keyword)
 
 
-def _read(content: bytes, syntax: str) -> dict[int, bytes] | None:
-    """The outermost elements as pydicom delimits them; None where it cannot."""
+def _read(content: bytes, syntax: str) -> dict[int, tuple[str, bytes]] | None:
+    """VR and value of the outermost elements as pydicom delimits them; None where it cannot."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -260,8 +261,10 @@ def _read(content: bytes, syntax: str) -> dict[int, bytes] | None:
             raw = {int(tag): data_set.get_item(tag) for tag in data_set.keys()}  # noqa: SIM118
         except Exception:  # noqa: BLE001 - then it is no judge
             return None
-    values = {tag: b"" if one.value is None else one.value for tag, one in raw.items()}
-    return {tag: value for tag, value in values.items() if isinstance(value, bytes)}
+    values = {
+        tag: (one.VR or "", b"" if one.value is None else one.value) for tag, one in raw.items()
+    }
+    return {tag: one for tag, one in values.items() if isinstance(one[1], bytes)}
 
 
 def _deflate(content: bytes) -> bytes:
