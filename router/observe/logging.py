@@ -91,10 +91,23 @@ def _rendering(*, as_json: bool, colors: bool) -> list[Processor]:
             structlog.processors.JSONRenderer(),
         ]
     return [
+        _escape_control_characters,
         structlog.dev.ConsoleRenderer(
             colors=colors, pad_event_to=32, exception_formatter=structlog.dev.plain_traceback
-        )
+        ),
     ]
+
+
+def _escape_control_characters(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep what peers say from steering the terminal that it is shown on; JSON escapes anyway."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = "".join(map(_escaped, value))
+    return event
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 def _threshold(level: str) -> int:

@@ -56,6 +56,20 @@ def test_what_libraries_log_looks_the_same(capsys: pytest.CaptureFixture[str]) -
     )
 
 
+def test_what_a_peer_says_cannot_steer_the_terminal_of_whoever_reads(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging(json=False, level="INFO")
+
+    structlog.get_logger("router").info(
+        "association\x1b[2J", calling_ae_title="\x1b[2J\x07CT\u202e1", reason="Müller\x9b"
+    )
+
+    text = capsys.readouterr().err
+    assert text.rstrip("\n").isprintable()
+    assert "Müller" in text
+
+
 def test_lines_for_people_are_key_and_value(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(json=False, level="INFO")
 
