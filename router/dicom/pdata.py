@@ -32,6 +32,7 @@ LARGEST_PAYLOAD = (1 << 17) - _PDV_OVERHEAD
 _INVALID_VALUE = 6  # reasons of table 9-26
 _UNRECOGNISED_PDU = 1
 _KNOWN = frozenset(PDUType)
+_TLS_HANDSHAKE = 0x16  # type of the record that a TLS client begins with (RFC 8446 section 5.1)
 
 
 @dataclass(slots=True)
@@ -171,7 +172,7 @@ class PDUReader:
             else:
                 self._pdu_left = length
         elif pdu_type not in _KNOWN:
-            self._break(f"PDU type {pdu_type:#04x} is not known", _UNRECOGNISED_PDU)
+            self._break(_unrecognised(pdu_type), _UNRECOGNISED_PDU)
         elif length > MAX_CONTROL_PDU_BYTES:
             self._break(f"a PDU of type {pdu_type} announces {length} bytes")
         else:
@@ -212,6 +213,16 @@ class PDUReader:
         self._fault = Malformed(text, reason)
         self._broken = True
         self._pdu_left = 0
+
+
+def _unrecognised(pdu_type: int) -> str:
+    """What is wrong, and what the peer seems to speak instead."""
+    hint = ""
+    if pdu_type == _TLS_HANDSHAKE:
+        hint = ": this looks like TLS"
+    elif chr(pdu_type).isascii() and chr(pdu_type).isupper():
+        hint = ": this looks like HTTP or other text"
+    return f"PDU type {pdu_type:#04x} is not known{hint}"
 
 
 def payload_size(max_length: int) -> int:

@@ -17,6 +17,7 @@ from router.dicom import statuses
 from router.dicom.association import Association
 from router.dicom.dimse import (
     CCancelRQ,
+    CFindRQ,
     MalformedRequest,
     Message,
     NEventReportRQ,
@@ -308,6 +309,10 @@ class Exchange:
             return
         if statuses.category(message.status) is not statuses.StatusCategory.PENDING:
             self._outstanding = None
+        elif not isinstance(request, CFindRQ):
+            answered = statuses.describe(message.status)
+            self._lost(AssociationLost(f"{self.peer} answered with a pending status: {answered}"))
+            return
         self._answers.append(Answer(message, data))
 
     # -- what the peer asks -----------------------------------------------------------------------

@@ -176,8 +176,8 @@ def test_command_and_data_in_one_pdu_are_two_runs() -> None:
 @pytest.mark.parametrize(
     ("octets", "reason", "text"),
     [
-        (b"GET / HTTP/1.1\r\n", 1, "PDU type 0x47 is not known"),
-        (b"\x16\x03\x01\x02\x00\x01", 1, "PDU type 0x16 is not known"),
+        (b"GET / HTTP/1.1\r\n", 1, "PDU type 0x47 is not known: this looks like HTTP"),
+        (b"\x16\x03\x01\x02\x00\x01", 1, "PDU type 0x16 is not known: this looks like TLS"),
         (bytes(6), 1, "PDU type 0x00 is not known"),
         (struct.pack(">BxI", 4, 0), 6, "holds no presentation data value"),
         (struct.pack(">BxI", 4, 5), 6, "holds no presentation data value"),

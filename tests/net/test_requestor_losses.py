@@ -153,6 +153,7 @@ async def test_success_is_none_if_the_peer_leaves_before_it_has_the_whole_object
 NONSENSE = {
     "rubbish": (b"HTTP/1.1 400 Bad Request\r\n\r\n", "broke the protocol: PDU type 0x48"),
     "an answer to another message": (store_answer(0, 7), "answered a message that it was not sent"),
+    "an answer that others follow": (store_answer(0xFF00), "answered with a pending status"),
     "an association request": (association_request(), "broke the protocol"),
     "data of an unknown context": (
         message_bytes(99, CEchoRQ(1, VERIFICATION)),
