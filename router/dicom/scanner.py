@@ -486,8 +486,9 @@ class DataSetScanner:
         return length if length < available else available
 
     def _warn(self, kind: FindingKind, reason: str) -> None:
-        if len(self._warnings) < self._limits.max_warnings:
-            self._warnings.append(Finding(kind, reason))
+        warning = Finding(kind, reason)
+        if len(self._warnings) < self._limits.max_warnings and warning not in self._warnings:
+            self._warnings.append(warning)  # an element is looked at again when more of it is there
 
     def _stop(self, kind: FindingKind, reason: str) -> int:
         """The walk cannot go on here: what was read until here stands. Uses no bytes.

@@ -300,6 +300,14 @@ def test_faults_that_receivers_survive_are_warnings(fault: FindingKind, data: by
     assert [warning.kind for warning in result.warnings] == [fault]
 
 
+def test_a_fault_is_reported_once_however_often_more_bytes_had_to_be_awaited() -> None:
+    data = struct.pack("<HHI", 0x0002, 0x544F, 2000) + bytes(2000)
+
+    [warning] = scan(data, ILE, cuts=range(1, len(data))).warnings
+
+    assert warning.kind is FindingKind.GROUP_0002
+
+
 @given(st.binary(max_size=400), st.sampled_from([ELE, ILE, EBE]), st.lists(st.integers(0, 400)))
 def test_no_bytes_make_it_raise(data: bytes, syntax: str, cuts: list[int]) -> None:
     inside = [cut for cut in cuts if cut < len(data)]
