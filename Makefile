@@ -42,6 +42,9 @@ peers: ## install the real peers that the tests talk to (Debian packages)
 lock: $(VENV)/.dev ## resolve the dependencies anew, with hashes
 	@sh scripts/lock.sh $(BIN)/uv
 
+interop: $(VENV)/.dev peers ## measure every peer in every encoding, print the matrix: INTEROP_ARGS=--write
+	@$(BIN)/python -m tests.interop.matrix $(INTEROP_ARGS)
+
 faults: $(VENV)/.dev peers ## kill router and writers under load: KILLS=200 SEED=1
 	@$(BIN)/python -m pytest tests/faults/test_kills.py
 
@@ -57,7 +60,7 @@ bench-smoke: $(VENV)/.dev peers ## one small round of the same, in less than a m
 	@$(BIN)/python -m bench --smoke
 
 clean: ## remove what the targets have made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache docs/_build
 
 $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml scripts/venv.sh
 	@sh scripts/venv.sh $(VENV) requirements/runtime.txt requirements/build.txt
@@ -67,4 +70,5 @@ $(VENV)/.dev: requirements/dev.txt requirements/build.txt pyproject.toml scripts
 	@sh scripts/venv.sh $(VENV) requirements/dev.txt requirements/build.txt
 	@touch $(VENV)/.runtime $@
 
-.PHONY: help demo test check format docs schema conformance peers lock faults fuzz bench bench-smoke clean
+.PHONY: help demo test check format docs schema conformance peers lock interop faults fuzz bench \
+	bench-smoke clean

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.e2e.stack import data_set_of, free_port, wait_until
+from tests.interop.programs import NODE_MODULES
 
 PROGRAMS = {
     "dcmtk": Path("/usr/bin/storescp"),  # by path: pynetdicom brings programs of the same names
@@ -24,6 +25,13 @@ PROGRAMS = {
     "orthanc-dicomweb": Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so"),
     "faketime": Path("/usr/bin/faketime"),
     "strace": Path("/usr/bin/strace"),
+    "odil": Path("/usr/bin/odil"),
+    "ctn": Path("/usr/bin/send_image"),
+    "gdcm": Path("/usr/bin/gdcmscu"),
+    "pixelmed": Path("/usr/share/java/pixelmed.jar"),
+    "java": Path("/usr/bin/java"),
+    "node": Path("/usr/bin/node"),
+    "dcmjs-dimse": NODE_MODULES / "dcmjs-dimse",
 }
 ROUTER = ("-aec", "ROUTER", "-aet", "DCMTK", "127.0.0.1")
 """Arguments of dcmtk's clients, before the port."""
@@ -131,6 +139,24 @@ class Orthanc:
         """Send a DELETE."""
         request = urllib.request.Request(self.url + path, method="DELETE")
         urllib.request.urlopen(request, timeout=30).close()
+
+    def put(self, path: str, body: object) -> None:
+        """PUT JSON."""
+        content = json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=content, method="PUT")
+        with urllib.request.urlopen(request, timeout=30):
+            return
+
+    def tell(self, path: str, body: object) -> str:
+        """What is answered to a POST of bytes or JSON, be it an error."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=content, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                answer: bytes = response.read()
+        except urllib.error.HTTPError as error:
+            answer = error.read()
+        return answer.decode()
 
     def instances(self) -> list[str]:
         """Orthanc's identifiers of what it holds."""
