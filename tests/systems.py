@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from tests.e2e.stack import free_port, wait_until
@@ -24,6 +27,7 @@ from tests.wire.runner import Target, echo_failure
 START_S = 30.0
 STOP_S = 10.0
 PATIENCE_S = 4.0  # longer than their ARTIM timers are set to
+ECHO_WITHIN_S = 10.0  # so that a busy machine is not taken for a hung process
 ARTIM_S = 2
 
 Command = Callable[[Path, int], Sequence[str]]
@@ -39,13 +43,13 @@ class System:
     folder: Path
     command: Command
     port: int = field(default_factory=free_port)
-    starts: int = 0
+    memory_bytes: int = resource.RLIM_INFINITY  # of address space; more is not given to it
     _child: subprocess.Popen[bytes] | None = None
 
     @property
     def target(self) -> Target:
         """Where the cases find it."""
-        return Target("127.0.0.1", self.port, self.ae_title, PATIENCE_S)
+        return Target("127.0.0.1", self.port, self.ae_title, PATIENCE_S, ECHO_WITHIN_S)
 
     @property
     def pid(self) -> int:
@@ -67,13 +71,18 @@ class System:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "TCP_NODELAY": "1"},
+                preexec_fn=partial(_limit, self.memory_bytes),
             )
-        self.starts += 1
         wait_until(lambda: not echo_failure(self.target), f"{self.name} answers", START_S)
 
     def runs(self) -> bool:
         """Whether its process is still there."""
         return self._child is not None and self._child.poll() is None
+
+    def worked_s(self) -> float:
+        """The processor time that it has used."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
 
     def answers(self) -> bool:
         """Whether it answers an echo now."""
@@ -95,6 +104,12 @@ class System:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait(STOP_S)
+
+
+def _limit(memory_bytes: int) -> None:
+    """In the child, before it is the program: give it so much memory and no core dump."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def router(folder: Path, **more: Any) -> System:
@@ -141,7 +156,7 @@ def orthanc(folder: Path) -> System:
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
             "DicomCheckCalledAet": True,
-            "DicomScpTimeout": 10,
+            "DicomScpTimeout": ARTIM_S,
             "UnknownSopClassAccepted": True,
             "Plugins": [],
         }

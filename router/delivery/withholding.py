@@ -13,5 +13,5 @@ def withheld(item: DeliveryItem) -> Outcome | None:
         OutcomeKind.PERMANENT,
         None,
         f"held back: associations with {item.suspicion.ae_title} dropped {item.suspicion.drops} "
-        "times on this instance, and no candidate has stored it; retry sends it all the same",
+        "times on this instance; retry sends it all the same",
     )

@@ -19,17 +19,13 @@ def with_suspicions(
 ) -> Sequence[DeliveryItem]:
     """The items of a delivery, in order, each with what speaks against it at another candidate.
 
-    Nothing does once a candidate has stored it, or a person has asked for this delivery since. Of
-    a delivery that stored nothing and set several instances aside it is the candidate that is
-    thought to be at fault.
+    Nothing does once a person has asked for this delivery since. That a third one has stored it
+    does not clear it: some receivers look into nothing that they store. Of a delivery that stored
+    nothing and set several instances aside it is the candidate that is thought to be at fault.
     """
     if not items:
         return items
     found = _accused(connection, delivery_id, items[0].instance_id, items[-1].instance_id)
-    if not found:
-        return items
-    for stored in _stored(connection, delivery_id, list(found)):
-        del found[stored]
     return [replace(item, suspicion=found.get(item.instance_id)) for item in items]
 
 
@@ -55,17 +51,3 @@ def _accused(
         for row in rows
         if row.revived_at is None or row.revived_at < row.answered_at
     }
-
-
-def _stored(connection: Connection, delivery_id: int, instance_ids: list[int]) -> set[int]:
-    rows = connection.execute(
-        select(delivery_item.c.instance_id)
-        .join_from(own, delivery, delivery.c.revision_id == own.c.revision_id)
-        .join(delivery_item, delivery_item.c.delivery_id == delivery.c.id)
-        .where(
-            own.c.id == delivery_id,
-            delivery_item.c.instance_id.in_(instance_ids),
-            delivery_item.c.state == ItemState.DELIVERED,
-        )
-    )
-    return {row.instance_id for row in rows}

@@ -42,7 +42,9 @@ def pdus(hostile: HostileObject, uids: Uids) -> Iterator[bytes]:
         waiting = part or b""
 
 
-def send(hostile: HostileObject, uids: Uids, target: Target) -> Seen:
+def send(
+    hostile: HostileObject, uids: Uids, target: Target, within_s: float = ANSWERS_WITHIN_S
+) -> Seen:
     """What the receiver does: answers, aborts, hangs up, or nothing within the time."""
     proposed = wire.usual(wire.ECHO_CONTEXT, wire.context(CONTEXT, wire.CT, hostile.syntax))
     try:
@@ -52,7 +54,7 @@ def send(hostile: HostileObject, uids: Uids, target: Target) -> Seen:
             if not isinstance(answer, Accepted) or answer.results.get(CONTEXT) != 0:
                 return answer
             all(conversation.send(Send(each)) for each in pdus(hostile, uids))
-            stored = conversation.listen(ANSWERS_WITHIN_S)
+            stored = conversation.listen(within_s)
             if isinstance(stored, Answered):
                 conversation.send(Send(wire.RELEASE_RQ))
                 conversation.listen(target.patience_s)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 
 from tests.e2e.stack import RouterProcess, WriterProcess, running, wait_until
 from tests.hostile.expected import CANNOT_UNDERSTAND, Fate, HostileObject, Uids
+from tests.hostile.fates import fates_in
 from tests.hostile.lengths import FULL
 from tests.hostile.memory import forget_peak, peak_bytes
 from tests.hostile.objects import OBJECTS
@@ -49,16 +48,6 @@ class Aftermath:
         """Whether the writer's file ends with the data set, byte for byte."""
         path = self.files.get(sop_instance_uid)
         return path is not None and path.read_bytes().endswith(content)
-
-
-def fates_in(ledger: Path) -> dict[str, tuple[str, str]]:
-    """SOP Instance UID to disposition and reason, of what was kept and of what was not."""
-    with closing(sqlite3.connect(ledger)) as connection:
-        rows = connection.execute(
-            "SELECT sop_instance_uid, disposition, reason FROM instance"
-            " UNION ALL SELECT sop_instance_uid, disposition, reason FROM refusal"
-        ).fetchall()
-    return {uid: (disposition, reason) for uid, disposition, reason in rows}
 
 
 def send_all(router: RouterProcess) -> dict[str, Record]:

@@ -51,7 +51,7 @@ class Ended(StrEnum):
     AS_SPECIFIED = "as the standard says"
     OTHER_ABORT = "another abort"  # the association ends as it should, by another abort
     DIFFERS = "differs"
-    HUNG = "hung"  # no echo was answered within 2 s after it
+    HUNG = "hung"  # no echo was answered in time after it
     CRASHED = "crashed"
 
 
