@@ -10,6 +10,7 @@ from anyio.abc import TaskStatus
 
 from router.completion.agenda import Agenda
 from router.completion.facts import gather_facts
+from router.completion.succession import Succession
 from router.dicom.scanner import ScanLimits
 from router.domain.candidate import Candidate
 from router.domain.delivery import Delivery
@@ -23,6 +24,9 @@ WORKERS = 4
 RETRY = RetryPolicy(first_s=5.0, cap_s=300.0)
 """Pauses before a study that could not be determined is tried again; it is never given up."""
 
+HOLDS_UP_FOR = 5
+"""Failures (a minute or two) after which a revision does not hold up later ones of its study."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -30,7 +34,8 @@ class Determiner:
     """Determines candidates for complete revisions and hands the deliveries over.
 
     Each complete revision stands on an agenda until it is routed or held, a few at a time are
-    worked on. One that cannot be read or recorded holds up no other, and is tried again for ever.
+    worked on. One that cannot be read or recorded holds up no other study, its own for a while,
+    and is tried again for ever. Revisions of one study are determined in their order.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Determiner:
         self._once_more: set[RevisionKey] = set()  # came up again while they were worked on
         self._failures: dict[RevisionKey, int] = {}
         self._new: set[RevisionKey] = set()  # not determined yet
+        self._succession = Succession()
 
     @property
     def waiting(self) -> int:
@@ -66,7 +72,7 @@ class Determiner:
         """
         await self._ledger.complete(revision, self._clock.now(), completed_by)
         self._new.add(revision)
-        self._agenda.note(revision, self._clock.monotonic())
+        self._note(revision)
 
     async def route_unrouted(self) -> None:
         """Determine held revisions again: at start-up, and when candidates change.
@@ -77,7 +83,7 @@ class Determiner:
             if revision in self._working:
                 self._once_more.add(revision)
             else:
-                self._agenda.note(revision, self._clock.monotonic())
+                self._note(revision)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Determine what stands on the agenda, until cancelled."""
@@ -89,6 +95,8 @@ class Determiner:
     async def _work(self) -> None:
         while True:
             revision = await self._agenda.next()
+            if self._succession.has_to_wait(revision):
+                continue
             self._working.add(revision)
             again_after_s = await self._try_to_route(revision)
             self._working.discard(revision)
@@ -96,7 +104,23 @@ class Determiner:
                 self._once_more.discard(revision)
                 again_after_s = 0.0
             if again_after_s is not None:
-                self._agenda.note(revision, self._clock.monotonic() + again_after_s)
+                self._note(revision, again_after_s)
+            self._let_others_go_on(revision, is_done=again_after_s is None)
+
+    def _note(self, revision: RevisionKey, after_s: float = 0.0) -> None:
+        self._succession.enter(revision)
+        self._agenda.note(revision, self._clock.monotonic() + after_s)
+
+    def _let_others_go_on(self, revision: RevisionKey, *, is_done: bool) -> None:
+        """Those that waited for their turn behind a revision, if it holds them up no more."""
+        if is_done:
+            others = self._succession.leave(revision)
+        elif self._failures.get(revision, 0) >= HOLDS_UP_FOR:
+            others = self._succession.yield_to_later(revision)
+        else:
+            return
+        for other in others:
+            self._note(other)
 
     async def _try_to_route(self, revision: RevisionKey) -> float | None:
         """Seconds after which it has to be tried again; None: it is routed, or held."""

@@ -15,7 +15,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from structlog.testing import capture_logs
 
-from router.completion.determiner import Determiner
+from router.completion.determiner import HOLDS_UP_FOR, Determiner
 from router.dicom import uids
 from router.dicom.scanner import ScanLimits
 from router.domain.attributes import parse_attribute
@@ -334,3 +334,50 @@ async def test_a_revision_that_is_routed_by_hand_says_what_went_wrong(tmp_path: 
         hide(bureau)
         with pytest.raises(SpoolFailed, match="is gone"):
             await bureau.determiner.route(key)
+
+
+async def two_revisions(bureau: Bureau) -> tuple[RevisionKey, RevisionKey]:
+    """A study, and what came of it after it was complete; the first cannot be recorded."""
+    first = await bureau.revision(attributes(1))
+    await bureau.ledger.complete(first, NOON, "stable")
+    second = await bureau.revision(attributes(2))
+    assert (second.study_instance_uid, second.number) == (first.study_instance_uid, 2)
+    bureau.ledger.only_for = first
+    return first, second
+
+
+async def test_a_later_revision_waits_for_the_earlier_one_of_its_study(tmp_path: Path) -> None:
+    async with a_bureau(tmp_path, candidate("BACKUP")) as bureau:
+        first, second = await two_revisions(bureau)
+        bureau.ledger.failures = 1
+        await bureau.determiner.route_unrouted()
+        await bureau.idle()
+        await bureau.determiner.complete(second, "stable")
+        await bureau.idle()
+        assert bureau.handed_over == []
+
+        bureau.doorway.clock.advance(bureau.waits_for_s)
+        await bureau.routed(2)
+        assert [one.revision_id for one in bureau.handed_over] == [first.id, second.id]
+
+
+async def test_a_revision_that_fails_for_minutes_holds_up_later_ones_no_more(
+    tmp_path: Path,
+) -> None:
+    async with a_bureau(tmp_path, candidate("BACKUP")) as bureau:
+        first, second = await two_revisions(bureau)
+        bureau.ledger.failures = HOLDS_UP_FOR + 1
+        await bureau.determiner.route_unrouted()
+        await bureau.determiner.complete(second, "stable")
+        for _ in range(HOLDS_UP_FOR - 1):
+            await bureau.idle()
+            assert bureau.handed_over == []
+            bureau.doorway.clock.advance(bureau.waits_for_s)
+        await bureau.routed(1)
+        assert bureau.handed_over[0].revision_id == second.id
+
+        bureau.doorway.clock.advance(bureau.waits_for_s)
+        await bureau.idle()
+        bureau.doorway.clock.advance(bureau.waits_for_s)
+        await bureau.routed(2)
+        assert bureau.handed_over[1].revision_id == first.id
