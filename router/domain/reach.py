@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from router.domain.paths import PathTemplate
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -52,5 +54,18 @@ class WebReach:
         return self.url
 
 
-Reach = WebReach
+@dataclass(frozen=True, slots=True)
+class FolderReach:
+    """A candidate that is a folder of this machine, maybe on a share."""
+
+    path: str
+    files: PathTemplate
+
+    @property
+    def address(self) -> str:
+        """Where it is, for a person."""
+        return self.path
+
+
+Reach = WebReach | FolderReach
 """What a candidate of any kind but plain ``dimse`` has."""

@@ -25,10 +25,10 @@ from router.settings.values import (
     Count,
     Flag,
     Host,
-    Kind,
     Port,
     PriorityName,
     Rate,
+    RegisteredKind,
     WebAddress,
 )
 
@@ -52,7 +52,7 @@ class RegistrationRequest(BaseModel):
 
     aet: AETitle
     """The writer's AE title: the key of the registration."""
-    kind: Kind | None = None
+    kind: RegisteredKind | None = None
     """How the writer is reached; default dimse (C-STORE)."""
     host: Annotated[Host | None, Field(validate_default=True)] = None
     """Host name or address that the router shall send to; needed for kind dimse."""

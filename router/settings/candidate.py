@@ -14,6 +14,7 @@ from router.settings.values import (
     Port,
     PriorityName,
     Rate,
+    Template,
     UserName,
     VariableName,
     WebAddress,
@@ -63,6 +64,10 @@ class CandidateSection(Section):
     """DICOM port of a static candidate of kind dimse."""
     url: WebAddress | None = None
     """Address of a static candidate that is reached over HTTP."""
+    path: Location | None = None
+    """Folder that a candidate of kind folder is; relative to the folder of this file."""
+    files: Template | None = None
+    """Path of each instance below it, with {Keyword} in it; must name study and instance."""
     auth: AuthSection | None = None
     """What the router shows to the candidate at url."""
     tls: TlsSection | None = None
@@ -91,4 +96,5 @@ class CandidateSection(Section):
     @property
     def is_static(self) -> bool:
         """Whether the candidate exists without registering itself."""
-        return self.url is not None or (self.host is not None and self.port is not None)
+        whole = self.host is not None and self.port is not None
+        return whole or self.url is not None or self.path is not None

@@ -167,7 +167,8 @@ def _candidate(settings: Settings, name: str, candidate: CandidateSection) -> It
         )
     for misfit in static_misfits(candidate):
         where = (*path, misfit.key) if misfit.key else path
-        yield Objection(where, misfit.message, misfit.hint)
+        severity = Severity.WARNING if misfit.is_passing else Severity.ERROR
+        yield Objection(where, misfit.message, misfit.hint, severity)
 
 
 def _shared_addresses(settings: Settings) -> Iterator[Objection]:

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from router.domain.reach import Credentials, Reach, Secret, TlsFiles, WebReach
+from router.domain.paths import parse_template
+from router.domain.reach import Credentials, FolderReach, Reach, Secret, TlsFiles, WebReach
 from router.settings.candidate import AuthSection, CandidateSection, TlsSection
 
 DEFAULT_KIND = "dimse"
+DEFAULT_FILES = parse_template(
+    "{PatientID}/{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
+)
+"""Where files go below a folder, if nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ KINDS: Mapping[str, Keys] = {
     "stow-rs": Keys(("url",), ("auth", "tls")),
     "orthanc-rest": Keys(("url",), ("auth", "tls"), compares=True),
     "orthanc-transfers": Keys(("url",), ("auth", "tls", "gzip"), compares=True),
+    "folder": Keys(("path",), ("files",)),
 }
 """Every kind that there is."""
 
@@ -44,6 +50,8 @@ class KindProblem:
     key: str
     message: str
     hint: str = ""
+    is_passing: bool = False
+    """Whether it may be so for now: deliveries wait until it is right."""
 
 
 def lacks(kind: str, key: str) -> bool:
@@ -83,6 +91,10 @@ def static_misfits(section: CandidateSection) -> Iterator[KindProblem]:
         yield from (KindProblem("auth", message) for message in _auth_misfits(section.auth))
     if section.tls is not None:
         yield from _tls_misfits(section, section.tls)
+    if section.path is not None and not section.path.is_dir():
+        yield KindProblem(
+            "path", f"{section.path} is no folder", "it is not made by the router", is_passing=True
+        )
 
 
 def web_endpoint(url: str) -> tuple[str, int]:
@@ -93,6 +105,8 @@ def web_endpoint(url: str) -> tuple[str, int]:
 
 def static_reach(section: CandidateSection) -> Reach | None:
     """How the candidate of a section is reached, beyond host and port."""
+    if section.path is not None:
+        return FolderReach(str(section.path), section.files or DEFAULT_FILES)
     if section.url is None:
         return None
     return WebReach(

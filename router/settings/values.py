@@ -28,6 +28,7 @@ from router.domain.candidate import Priority
 from router.domain.criteria import Expression, as_json, parse_criteria
 from router.domain.identifiers import ae_title
 from router.domain.named_series import NamedSeries, parse_named_series
+from router.domain.paths import PathTemplate, parse_template
 from router.settings.problems import shown, suggestion
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -165,6 +166,14 @@ def _parse_web_address(value: str) -> str:
     if parts.query or parts.fragment:
         raise ValueError(f"{shown(value)} must end with its path, without ? and #")
     return text.rstrip("/")
+
+
+def _parse_template(value: object) -> PathTemplate:
+    if isinstance(value, PathTemplate):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {shown(value)}")
+    return parse_template(value)
 
 
 def _parse_priority(value: object) -> Priority:
@@ -313,8 +322,21 @@ PriorityName = Annotated[
 ]
 """A priority by its name."""
 
-Kind = Literal["dimse", "stow-rs", "orthanc-rest", "orthanc-transfers"]
+Kind = Literal["dimse", "stow-rs", "orthanc-rest", "orthanc-transfers", "folder"]
 """How a candidate is reached."""
+
+RegisteredKind = Literal["dimse", "stow-rs", "orthanc-rest", "orthanc-transfers"]
+"""How a candidate may say that it is reached: over the network."""
+
+Template = Annotated[
+    PathTemplate,
+    PlainValidator(_parse_template),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema(
+        {"type": "string", "examples": ["{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}.dcm"]}
+    ),
+]
+"""A path with the values of attributes in it."""
 
 WebAddress = Annotated[
     StrictStr,

@@ -140,6 +140,8 @@ async def test_registering_twice_makes_one_candidate(client: Client) -> None:
         ({"port": 65536}, ["port"]),
         ({"port": "4242"}, ["port"]),
         ({"kind": "carrier-pigeon"}, ["kind"]),
+        ({"kind": "folder"}, ["kind"]),
+        ({"path": "/etc"}, ["path"]),
         ({"url": "https://vna/dicom-web"}, ["url"]),
         ({"auth": {"token_file": "/etc/passwd"}}, ["auth"]),
         ({"tls": {"certificate": "/etc/passwd"}}, ["tls"]),

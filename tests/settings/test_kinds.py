@@ -9,11 +9,17 @@ from router.domain.reach import Credentials, Secret, TlsFiles, WebReach
 from router.registry.overlay import static_candidate
 from router.settings.kinds import KINDS
 from router.settings.load import examine_text
-from router.settings.values import Kind
+from router.settings.values import Kind, RegisteredKind
 
 
 def test_every_kind_that_can_be_named_has_its_keys() -> None:
     assert tuple(KINDS) == get_args(Kind)
+
+
+def test_a_writer_may_register_itself_by_the_kinds_that_have_an_address_in_the_network() -> None:
+    for kind, keys in KINDS.items():
+        has_address = not {"path"} & set(keys.address)
+        assert (kind in get_args(RegisteredKind)) == has_address
 
 
 def test_secrets_and_certificates_are_references_relative_to_the_file(tmp_path: Path) -> None:

@@ -20,6 +20,14 @@ class Paces:
         pace = self.of(candidate)
         return source if pace is None else PacedSource(source, pace, self._clock)
 
+    async def turn(self, candidate: Candidate, count: int) -> None:
+        """Wait until the candidate's rate lets bytes through, and count so many."""
+        pace = self.of(candidate)
+        if pace is not None:
+            while wait_s := pace.wait_s(self._clock.monotonic()):
+                await self._clock.sleep(wait_s)
+            pace.spend(count, self._clock.monotonic())
+
     def of(self, candidate: Candidate) -> Pace | None:
         """The candidate's pace; None: as fast as it goes."""
         if candidate.rate is None:

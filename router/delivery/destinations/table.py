@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from router.delivery.destinations.dimse import DimseDestination
+from router.delivery.destinations.folder import FolderDestination
 from router.delivery.destinations.orthanc import OrthancDestination
 from router.delivery.destinations.stow import StowDestination
 from router.delivery.destinations.transfers import TransfersDestination
@@ -24,6 +25,7 @@ def destinations(
         "dimse": dimse,
         "stow-rs": StowDestination(spool, web, clock),
         "orthanc-rest": orthanc,
+        "folder": FolderDestination(spool, clock, timeouts.response_s),
         "orthanc-transfers": TransfersDestination(spool, web, clock, orthanc),
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import xxhash
 
 from router.domain.delivery import DeliveryItem
@@ -44,9 +46,27 @@ class VerifiedSource:
         self._checksum.update(buffer[:count])
         self._seen += count
         if self._seen == self.length and self._checksum.hexdigest() != self._item.checksum:
-            ref = self._item.ref
-            raise CorruptRecord(
-                f"instance {self._item.sop_instance_uid} in segment {ref.segment} at {ref.offset} "
-                "does not match the checksum taken on arrival; ask the source to send it again"
-            )
+            raise _corrupt(self._item)
         return count
+
+
+def verified_pieces(reader: SpoolReader, item: DeliveryItem, piece_bytes: int) -> Iterator[bytes]:
+    """The data set of an item in a worker thread: blocks, and may raise ``SpoolFailed``.
+
+    Raises ``CorruptRecord`` instead of giving the last piece.
+    """
+    checksum, offset, length = xxhash.xxh3_64(), 0, item.ref.data_set_length
+    while offset < length:
+        piece = reader.read(offset, piece_bytes)
+        checksum.update(piece)
+        offset += len(piece)
+        if offset == length and checksum.hexdigest() != item.checksum:
+            raise _corrupt(item)
+        yield piece
+
+
+def _corrupt(item: DeliveryItem) -> CorruptRecord:
+    return CorruptRecord(
+        f"instance {item.sop_instance_uid} in segment {item.ref.segment} at {item.ref.offset} "
+        "does not match the checksum taken on arrival; ask the source to send it again"
+    )
