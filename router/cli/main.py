@@ -109,6 +109,32 @@ def send(
         raise typer.Exit(1)
 
 
+@app.command("import")
+def import_media(
+    paths: Annotated[
+        list[Path], typer.Argument(exists=True, help="Folders, ZIP archives, DICOMDIRs, files.")
+    ],
+    to: Annotated[str, typer.Option(help="host:port of the router.")] = "127.0.0.1:11112",
+    called: Annotated[str, typer.Option(help="Called AE title.")] = "ROUTER",
+    calling: Annotated[str, typer.Option(help="Calling AE title.")] = "IMPORT",
+    associations: Annotated[int, typer.Option(min=1, max=64, help="How many at once.")] = 4,
+    max_unpacked: Annotated[
+        str, typer.Option(help="An archive that unpacks to more is refused.")
+    ] = "50GiB",
+    as_json: AsJson = False,
+) -> None:
+    """Bring in what is on media, and account for every file; fails if any was not stored."""
+    from router.cli import importing
+    from router.settings.values import parse_size
+
+    try:
+        limit = parse_size(max_unpacked)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--max-unpacked") from None
+    if not importing.import_media(paths, to, called, calling, associations, limit, as_json):
+        raise typer.Exit(1)
+
+
 @app.command()
 def candidates(url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     """List the candidates of a running router."""

@@ -24,7 +24,7 @@ def send(
     if not files:
         fail("No DICOM files (Part 10, with a File Meta group) were found there.")
         return False
-    report = _send_with_progress(files, target, associations)
+    report = send_with_progress(files, target, associations)
     if as_json:
         print_json(_as_json(report, len(files)))
     else:
@@ -40,7 +40,8 @@ def parse_target(to: str, called: str, calling: str) -> Target:
     return Target(host.strip("[]"), int(port), ae_title(called), ae_title(calling))
 
 
-def _send_with_progress(files: Sequence[OutgoingFile], target: Target, associations: int) -> Report:
+def send_with_progress(files: Sequence[OutgoingFile], target: Target, associations: int) -> Report:
+    """Send the files; a progress bar on stderr says how far it is."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -18,6 +18,7 @@ from router.domain.errors import (
     AssociationRejected,
     ContextNotAccepted,
     RouterError,
+    SpoolFailed,
 )
 from router.net.requestor import RequestedAssociation, associate
 
@@ -47,16 +48,25 @@ class FileSource:
 
     def __init__(self, file: OutgoingFile):
         self._file = file
-        self._descriptor = os.open(file.path, os.O_RDONLY)
+        try:
+            self._descriptor = os.open(file.path, os.O_RDONLY)
+        except OSError as error:
+            raise SpoolFailed(f"it cannot be read: {error.strerror}") from error
         self.length = file.data_set_length
 
     def try_read_into(self, buffer: memoryview, offset: int) -> int | None:
         """Files at hand are read at once; a sender has nothing else to do meanwhile."""
-        return os.preadv(self._descriptor, [buffer], self._file.data_set_offset + offset)
+        return self._read(buffer, offset)
 
     async def read_into(self, buffer: memoryview, offset: int) -> int:
         """The same, for the port's sake."""
-        return os.preadv(self._descriptor, [buffer], self._file.data_set_offset + offset)
+        return self._read(buffer, offset)
+
+    def _read(self, buffer: memoryview, offset: int) -> int:
+        try:
+            return os.preadv(self._descriptor, [buffer], self._file.data_set_offset + offset)
+        except OSError as error:
+            raise SpoolFailed(f"it cannot be read: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -143,25 +153,30 @@ async def _send_over_one(
     progress: Callable[[OutgoingFile], None],
     errors: list[str],
 ) -> None:
-    try:
-        async with associate(
-            target.host,
-            target.port,
-            target.calling_ae_title,
-            target.called_ae_title,
-            contexts=propose(pairs),
-        ) as association:
-            while waiting:
-                file = waiting.popleft()
-                await _send_one(association, file, report)
-                progress(file)
-    except (AssociationLost, AssociationRejected) as error:
-        errors.append(str(error))
+    while waiting:
+        try:
+            async with associate(
+                target.host,
+                target.port,
+                target.calling_ae_title,
+                target.called_ae_title,
+                contexts=propose(pairs),
+            ) as association:
+                while waiting:
+                    file = waiting.popleft()
+                    await _send_one(association, file, report)
+                    progress(file)
+        except SpoolFailed:
+            continue  # a file could not be read, maybe in the middle: the others on a new one
+        except (AssociationLost, AssociationRejected) as error:
+            errors.append(str(error))
+            return
 
 
 async def _send_one(association: RequestedAssociation, file: OutgoingFile, report: Report) -> None:
-    source = FileSource(file)
+    source: FileSource | None = None
     try:
+        source = FileSource(file)
         answer = await association.store(
             file.sop_class_uid, file.sop_instance_uid, file.transfer_syntax_uid, source
         )
@@ -171,7 +186,8 @@ async def _send_one(association: RequestedAssociation, file: OutgoingFile, repor
             raise
         return
     finally:
-        source.close()
+        if source is not None:
+            source.close()
     _note(report, file, answer.status)
 
 

@@ -139,7 +139,7 @@ class RouterProcess(Process):
         assert self.child.poll() is None, f"the router ended:\n{self.log.read_text()}"
         try:
             self.get("/readyz")
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
         return True
 
