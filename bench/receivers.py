@@ -207,12 +207,21 @@ def sink(folder: Path) -> Iterator[Receiver]:
         yield receiver
 
 
+@contextmanager
+def limit(folder: Path) -> Iterator[Receiver]:
+    """Receives, appends, flushes, answers, and does nothing else."""
+    port = free_port()
+    with _python("bench.limit", str(port), str(folder), folder=folder, port=port) as receiver:
+        yield receiver
+
+
 RECEIVERS: dict[str, Start] = {
     "router": router,
     "storescp": storescp,
     "Orthanc": orthanc,
     "pynetdicom": pynetdicom,
     "sink": sink,
+    "limit": limit,
 }
 
 

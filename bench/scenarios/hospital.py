@@ -27,14 +27,14 @@ WRITERS: Mapping[str, tuple[str | None, Callable[[str], bool]]] = {
 }
 RESTARTED = "BACKUP"
 HOW = """\
-`bench.modalities`: forty machines (CT, MR, DX, US, XA, MG, PT, SR) make about 440 studies in a day,
-most of them in the middle, an association for each series; objects of 20 kB to 80 MB. The day takes
-ten minutes: its pauses are 144 times as short as real ones, its objects are as large as real ones
-(a run with a shorter day has as much less studies). Four writers note what they get and drop the
-bytes; BACKUP, which gets everything, is killed every hour of the day and comes back five minutes of
-the day later. Lost are acknowledged instances that a writer whose criteria match did not get;
-duplicates are instances that it got again because it was killed before its answer. Memory is that
-of the router, sampled every 120th of the day."""
+`bench.modalities`: forty machines (CT, MR, DX, US, XA, MG, PT, SR) make about 440 studies in
+a day, most of them in the middle, an association for each series; objects of 20 kB to 80 MB.
+The day takes ten minutes: its pauses are 144 times as short as real ones, its objects are as
+large as real ones (a run with a shorter day has as much less studies). Four writers note what
+they get and drop the bytes; BACKUP, which gets everything, is killed every hour of the day
+and comes back five minutes of the day later. Lost are acknowledged instances that a writer
+whose criteria match did not get; duplicates are instances that it got again because it was
+killed before its answer. Memory is that of the router, sampled every 120th of the day."""
 
 
 def scenario(scale: Scale) -> Scenario:

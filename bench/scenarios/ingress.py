@@ -15,9 +15,11 @@ Each receiver is started anew and gets the same load from `bench.generator`, whi
 instances that were encoded beforehand, each as soon as the one before is answered. The router
 and Orthanc (SQLite, `SyncStorageArea`) flush before they acknowledge; storescp and pynetdicom
 flush nothing. All have TCP_NODELAY and PDUs of 128 kB. `sink` takes the bytes through the
-router's upper layer and drops them: it is the generator's ceiling. MB is the resident memory
-after the load, of all processes together; failed counts instances that were not stored and
-associations that were refused or lost."""
+router's upper layer and drops them: it is the generator's ceiling. `limit` (`bench/limit.py`)
+receives in a thread for each association, appends, flushes and answers, and does nothing
+else: what disk and language allow. MB is the resident memory after the load, of all processes
+together; failed counts instances that were not stored and associations that were refused or
+lost."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Load:
         return f"{self.size // 1000} kB, {self.associations} at a time"
 
 
-ALL = ("router", "storescp", "Orthanc", "pynetdicom", "sink")
-C_ONLY = ("router", "storescp", "sink")
+ALL = ("router", "storescp", "Orthanc", "pynetdicom", "sink", "limit")
+C_ONLY = ("router", "storescp", "sink", "limit")
 
 
 def scenario(scale: Scale) -> Scenario:
