@@ -40,6 +40,7 @@ NONCE_BYTES = 16
 _SEGMENT = struct.Struct("<8s16sI36x")
 _RECORD = struct.Struct("<8s16sQQIIQQ")  # followed by its checksum, then by the mark
 _CHECKSUM = struct.Struct("<Q")
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _SEGMENT_MAGIC = b"DRSEGM01"
 _RECORD_MAGIC = b"DRRECD01"
 
@@ -189,9 +190,7 @@ def pack_trailer(
         "disposition": disposition,
         "reason": reason,
     }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "surrogatepass"
-    )
+    return _encode(document).encode("utf-8", "surrogatepass")
 
 
 def unpack_trailer(data: bytes, ref: SpoolRef, data_set_checksum: int) -> Instance:
