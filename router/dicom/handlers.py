@@ -64,9 +64,9 @@ class AssociationInfo:
 class AssociationEnd(StrEnum):
     """How an association ended."""
 
-    RELEASED = "released"
+    RELEASED = "released"  # with every message complete: its sender has sent all
     ABORTED = "aborted"  # by A-ABORT, from either side
-    LOST = "lost"  # the connection broke
+    LOST = "lost"  # the connection broke, or the peer released in the middle of a message
 
 
 class StoreReception(Protocol):

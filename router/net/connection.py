@@ -307,8 +307,12 @@ class Connection(asyncio.BufferedProtocol):
             case AssociateRequested(request):
                 self._decide(request)
             case ReleaseRequested():
+                is_whole = not self._association.is_receiving
                 self._association.confirm_release(self._loop.time())
-                self._end(AssociationEnd.RELEASED, "")
+                if is_whole:
+                    self._end(AssociationEnd.RELEASED, "")
+                else:
+                    self._end(AssociationEnd.LOST, "released in the middle of a message")
             case Aborted(source, reason):
                 text = f"the peer aborted (source {source}, reason {reason})"
                 self._end(AssociationEnd.ABORTED, text)

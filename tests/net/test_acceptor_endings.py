@@ -76,6 +76,19 @@ async def test_the_peer_leaves_in_the_middle_of_an_object(end: Ending, how: Asso
     assert service.stored[0].answer is None
 
 
+async def test_a_release_in_the_middle_of_an_object_says_not_that_all_was_sent() -> None:
+    service = Service()
+    cut = STORE.rfind(b"\x04\x00\x00\x00", 0, len(STORE) - len(STORE) % 16384)
+    async with serving(service) as acceptor, calling(acceptor.port) as peer:
+        await peer.associate()
+        await peer.send(STORE[:cut] + RELEASE_RQ)
+        assert await peer.receive_pdu() == RELEASE_RP
+        await service.until(lambda: service.ends)
+
+    assert service.ends == [AssociationEnd.LOST]
+    assert service.stored[0].is_abandoned
+
+
 @endings
 async def test_the_peer_leaves_while_its_answer_is_owed(end: Ending, how: AssociationEnd) -> None:
     service = Service(answers_at_once=False)
