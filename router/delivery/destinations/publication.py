@@ -34,7 +34,7 @@ async def names_of(
     names: list[tuple[str, ...]] = []
     taken: set[tuple[str, ...]] = set()
     for item in items:
-        values = await _values(spool, plan, limits, item)
+        values = await values_of(spool, plan, limits, item)
         values["StudyInstanceUID"] = delivery.study_instance_uid
         values["SOPInstanceUID"] = item.sop_instance_uid
         name = template.render(values)
@@ -44,10 +44,10 @@ async def names_of(
     return names
 
 
-async def _values(
+async def values_of(
     spool: Spool, plan: ScanPlan, limits: ScanLimits, item: DeliveryItem
 ) -> dict[str, str]:
-    """The first value of each attribute of a plan."""
+    """The first value of each attribute of a plan that an instance has. Raises ``SpoolFailed``."""
     reader = spool.open(item.ref)
     try:
         scan = await anyio.to_thread.run_sync(
