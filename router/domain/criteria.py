@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from router.domain.attributes import Attribute, parse_attribute
@@ -239,8 +240,11 @@ def _check_typed(attribute: Attribute, operator: Operator, operands: tuple[str, 
         raise InvalidCriteria(f"BETWEEN {operands[0]},{operands[1]}: the first is the larger")
 
 
+@lru_cache(maxsize=1024)
 def _compile_pattern(pattern: str) -> Test:
     """RE2: linear in the length of the value, whatever the pattern. Finds it anywhere.
+
+    Many candidates have the same pattern: it is compiled once, and searched once for a study.
 
     It is imported for the first pattern: most routers have none, and it takes 3 MB.
     """
@@ -254,7 +258,11 @@ def _compile_pattern(pattern: str) -> Test:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
         raise InvalidCriteria(f"MATCHES: {pattern!r} is not an RE2 pattern: {reason}") from None
 
+    @lru_cache(maxsize=64)
+    def finds(value: str) -> bool:
+        return compiled.search(value) is not None
+
     def search(values: Values) -> bool:
-        return any(compiled.search(value) is not None for value in values if value)
+        return any(finds(value) for value in values if value)
 
     return search

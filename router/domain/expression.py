@@ -149,13 +149,27 @@ def compile_test(
     if operator is Operator.IS_NULL:
         return lambda values: not any(values)
     if operator is Operator.CONTAINS:
-        return lambda values: any(operands[0] in value for value in values)
+        return partial(_contains, operands[0])
     if operator is Operator.STARTS_WITH:
-        return lambda values: any(value.startswith(operands[0]) for value in values)
+        return partial(_starts_with, operands[0])
     if operator is Operator.MATCHES:
         assert search is not None
         return search
     return _membership(attribute, operands)  # EQUAL is IN with one operand
+
+
+def _contains(text: str, values: Values) -> bool:
+    for value in values:  # noqa: SIM110 - twice as fast as any(): a candidate is asked 1000 times
+        if text in value:
+            return True
+    return False
+
+
+def _starts_with(text: str, values: Values) -> bool:
+    for value in values:  # noqa: SIM110 - likewise
+        if value.startswith(text):
+            return True
+    return False
 
 
 def _membership(attribute: Attribute, operands: tuple[str, ...]) -> Test:
@@ -179,11 +193,14 @@ def _ordering(attribute: Attribute, operator: Operator, operands: tuple[str, ...
 
 
 def _any_value(kind: ValueKind, holds: Callable[[Any], bool]) -> Test:
-    def test(value: str) -> bool:
-        typed = comparable(kind, value) if value else None
-        return typed is not None and holds(typed)
+    def test(values: Values) -> bool:
+        for value in values:
+            typed = comparable(kind, value) if value else None
+            if typed is not None and holds(typed):
+                return True
+        return False
 
-    return lambda values: any(test(value) for value in values)
+    return test
 
 
 def attributes_of(expression: Expression) -> frozenset[Attribute]:
