@@ -88,7 +88,7 @@ def _why_lost(lost: list[str], tap: Tap, sent: Instances, held: Instances) -> st
     if not missing:
         return change(sent[lost[0]], held[lost[0]])
     status = tap.stored.get(missing[0])
-    return "aborted" if status is None else f"status {status:04X}" if status else "not held"
+    return "not answered" if status is None else f"status {status:04X}" if status else "not held"
 
 
 def _compared(files: Instances, sent: Instances) -> Cell:
