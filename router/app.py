@@ -48,6 +48,7 @@ from router.domain.errors import UnknownCandidate
 from router.domain.filters import DiscardFilter
 from router.domain.repeats import OnConflict
 from router.domain.study import RevisionKey
+from router.folders.watcher import FolderWatcher
 from router.ingress.associations import Ingress
 from router.ingress.inspector import Inspector
 from router.ingress.recorder import Recorder
@@ -226,6 +227,11 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         )
         stow = Stow(uploads, clock, wiring.stow_limits(settings), phase, stow_token(settings))
         listening = await stack.enter_async_context(_serve_stow(settings, stow))
+        for watched in settings.watch:
+            policy = wiring.watch_policy(settings, watched)
+            watching = Uploads(door, completion, acceptance, policy, completion.complete_now)
+            folder = wiring.watched_folder(watched)
+            await tasks.start(FolderWatcher(folder, watching, clock, phase).run)
         phase.reasons = []
         log.info(
             "router ready",

@@ -18,12 +18,13 @@ from router.domain.completion import CompletionPolicy, OnMaxWait
 from router.domain.completion_rules import CompletionRule, CompletionRules
 from router.domain.expression import attributes_of
 from router.domain.retry import RetryPolicy
+from router.folders.watcher import WatchedFolder
 from router.ingress.judgement import DoorPolicy
 from router.ingress.uploads import Completes, UploadPolicy
 from router.net.acceptor import SPARE_CONNECTIONS, AcceptorLimits
 from router.net.connection import ConnectionTimeouts
 from router.net.exchange import RequestorTimeouts
-from router.settings.models import CompletionRuleSection, CompletionSection, Settings
+from router.settings.models import CompletionRuleSection, CompletionSection, Settings, WatchSection
 
 
 def attributes_read_on_arrival(settings: Settings) -> frozenset[Attribute]:
@@ -114,6 +115,17 @@ def upload_policy(settings: Settings) -> UploadPolicy:
     return UploadPolicy(stow.source, settings.router.ae_title, Completes(stow.completes))
 
 
+def watch_policy(settings: Settings, watched: WatchSection) -> UploadPolicy:
+    """What the files of a watched folder are taken for."""
+    return UploadPolicy(watched.source, settings.router.ae_title, Completes.NONE)
+
+
+def watched_folder(watched: WatchSection) -> WatchedFolder:
+    """How a folder is watched."""
+    is_moved = watched.after == "move"
+    return WatchedFolder(watched.path, is_moved, _seconds(watched.settle), _seconds(watched.every))
+
+
 def stow_limits(settings: Settings) -> StowLimits:
     """What is taken by STOW-RS at most."""
     stow = settings.stow
@@ -189,6 +201,7 @@ def spool_options(settings: Settings) -> SpoolOptions:
     """How large the spool may grow; every sender may be in the middle of an instance."""
     spool = settings.spool
     uploads = 0 if settings.stow.listen is None else settings.stow.max_requests
+    uploads += len(settings.watch)
     return SpoolOptions(
         segment_bytes=spool.segment_size,
         max_bytes=spool.max_bytes,

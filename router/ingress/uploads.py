@@ -1,4 +1,7 @@
-"""STOW-RS requests at the door: what an association is to C-STORE, an upload is to STOW-RS."""
+"""Part 10 files at the door: what an association is to C-STORE, an upload is to files.
+
+An upload is a STOW-RS request, or what a watched folder holds until it is empty again.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from router.dicom import uids
+import anyio
+
+from router.dicom import statuses, uids
 from router.dicom.negotiation import AcceptancePolicy, accepts_sop_class
-from router.dicom.part10 import FileHeader
-from router.domain.errors import ContextNotAccepted, RouterError, TransferSyntaxNotSupported
+from router.dicom.part10 import FileHeader, FileHeaderReader
+from router.domain.errors import (
+    CannotUnderstand,
+    ContextNotAccepted,
+    NotAuthorised,
+    RouterError,
+    TransferSyntaxNotSupported,
+)
 from router.domain.instance import Identity
 from router.ingress.associations import AssociationWatch
 from router.ingress.store import Door, Reception, Source
@@ -132,3 +143,79 @@ class Upload:
                 f"{header.transfer_syntax_uid} cannot be a transfer syntax"
             )
         return None
+
+
+class FileReception:
+    """One file while it arrives: its File Meta group first, then its data set.
+
+    ``identity`` is its SOP class and instance, empty until they are known. ``fault`` says that it
+    cannot be a file, whatever comes.
+    """
+
+    def __init__(self, upload: Upload, max_bytes: int | None, fault: str = ""):
+        self._upload = upload
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._head = FileHeaderReader()
+        self._reception: Reception | None = None
+        self.identity = ("", "")
+        if fault:
+            self._reception = upload.refuse(CannotUnderstand(fault))
+
+    def write(self, data: memoryview) -> None:
+        """Take the next bytes; keeps no view, and never raises."""
+        self._bytes += len(data)
+        reception = self._reception
+        if reception is None:
+            self._read_head(data)
+            return
+        if self._max_bytes is not None and self._bytes > self._max_bytes:
+            reception.refuse(
+                NotAuthorised(f"larger than stow.max_instance, {self._max_bytes} bytes")
+            )
+        reception.write([data])
+
+    def _read_head(self, data: memoryview) -> None:
+        try:
+            if self._head.feed(data) is not None:
+                self._begin()
+        except RouterError as fault:
+            self._reception = self._upload.refuse(fault)
+
+    def _begin(self) -> Reception:
+        """The head is whole: the data set begins. Raises ``CannotUnderstand``."""
+        header = self._head.finish()
+        self.identity = (header.sop_class_uid, header.sop_instance_uid)
+        self._reception = self._upload.begin(header)
+        self._reception.write([self._head.rest()])
+        self._head = FileHeaderReader()
+        return self._reception
+
+    async def finish(self) -> tuple[int, str]:
+        """The file is whole: its status as of C-STORE, once it is durable or refused, and why."""
+        reception = self._reception
+        if reception is None:
+            try:
+                reception = self._begin()
+            except RouterError as fault:
+                reception = self._upload.refuse(fault)
+        answered = anyio.Event()
+        answer = (0, "")
+
+        def answer_with(status: int, comment: str) -> None:
+            nonlocal answer
+            answer = (status, comment)
+            answered.set()
+
+        reception.finish(answer_with)
+        await answered.wait()
+        if statuses.is_stored(answer[0]):
+            self._upload.stored.add(reception.study_instance_uid)
+        else:
+            self._upload.failures += 1
+        return answer
+
+    def abandon(self) -> None:
+        """It breaks off in the middle: nothing of it remains."""
+        if self._reception is not None:
+            self._reception.abandon()

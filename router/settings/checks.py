@@ -33,6 +33,7 @@ def check(settings: Settings) -> Iterator[Objection]:
     yield from _completion(settings)
     yield from _spool(settings)
     yield from _tokens(settings)
+    yield from _watched(settings)
     for name, candidate in settings.candidates.items():
         yield from _candidate(settings, name, candidate)
     yield from _shared_addresses(settings)
@@ -133,6 +134,18 @@ def _spool(settings: Settings) -> Iterator[Objection]:
         yield Objection(
             ("spool", "max_bytes"), "must hold two segments at least", "lower spool.segment_size"
         )
+
+
+def _watched(settings: Settings) -> Iterator[Objection]:
+    data = settings.router.data.resolve()
+    paths: set[FilePath] = set()
+    for index, watched in enumerate(settings.watch):
+        path = watched.path.resolve()
+        if path.is_relative_to(data) or data.is_relative_to(path):
+            yield Objection(("watch", index, "path"), f"overlaps router.data, {data}")
+        if any(path.is_relative_to(one) or one.is_relative_to(path) for one in paths):
+            yield Objection(("watch", index, "path"), "overlaps another folder that is watched")
+        paths.add(path)
 
 
 def _tokens(settings: Settings) -> Iterator[Objection]:

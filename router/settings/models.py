@@ -254,6 +254,21 @@ class StowSection(Section):
     """Bytes of one instance beyond which it is refused; left out: the spool's room decides."""
 
 
+class WatchSection(Section):
+    """A folder whose files come in as if they had been sent."""
+
+    path: Location
+    """The folder; relative to the folder of this file."""
+    source: AETitle = "WATCH"
+    """Source AE title of its instances."""
+    after: Literal["move", "delete"] = "move"
+    """What happens to a file that is stored: moved to done in the folder, or deleted."""
+    settle: Duration = timedelta(seconds=5)
+    """How long a file must not have changed before it counts as whole."""
+    every: Wait = timedelta(seconds=2)
+    """How often the folder is looked at."""
+
+
 class Settings(Section):
     """The routing YAML."""
 
@@ -275,5 +290,7 @@ class Settings(Section):
     """Storage commitment: what a modality that asks whether its instances are safe is told."""
     stow: StowSection = StowSection()
     """STOW-RS: storing over HTTP, for senders that speak DICOMweb."""
+    watch: tuple[WatchSection, ...] = ()
+    """Folders whose files come in as if they had been sent."""
     registration: RegistrationSection = RegistrationSection()
     """Which writers may register themselves, and for how long that holds."""
