@@ -18,7 +18,7 @@ from tests.interop.writers import WRITERS, Writer, in_folder, instance_of
 ECHO = "C-ECHO"
 SETTINGS: dict[str, Any] = {
     "completion": {"quiet_after": "300ms", "stable_after": "2s"},
-    "delivery": {"retry": {"first": "200ms", "max": "500ms", "give_up_after": "2s"}},
+    "delivery": {"retry": {"first": "200ms", "max": "500ms", "give_up_after": "1m"}},
 }
 PATIENCE_S = 150.0
 HELD_WITHIN_S = 5.0
