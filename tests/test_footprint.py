@@ -30,6 +30,7 @@ anyio.run(serve)
 NOT_NEEDED = [
     "alembic",
     "mako",
+    "obstore",
     "pydicom",
     "pygments",
     "pynetdicom",

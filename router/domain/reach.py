@@ -67,5 +67,21 @@ class FolderReach:
         return self.path
 
 
-Reach = WebReach | FolderReach
+@dataclass(frozen=True, slots=True)
+class S3Reach:
+    """A candidate that is a bucket of an object store."""
+
+    url: str  # of the store, without a slash at its end
+    bucket: str
+    region: str
+    credentials: Credentials  # access key and secret key
+    files: PathTemplate
+
+    @property
+    def address(self) -> str:
+        """Where it is, for a person."""
+        return f"{self.url}/{self.bucket}"
+
+
+Reach = WebReach | FolderReach | S3Reach
 """What a candidate of any kind but plain ``dimse`` has."""

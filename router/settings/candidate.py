@@ -6,6 +6,7 @@ from router.domain.candidate import Level
 from router.settings.hours import HoursText
 from router.settings.section import Location, Section
 from router.settings.values import (
+    BucketName,
     Count,
     Criteria,
     Flag,
@@ -14,6 +15,7 @@ from router.settings.values import (
     Port,
     PriorityName,
     Rate,
+    RegionName,
     Template,
     UserName,
     VariableName,
@@ -66,8 +68,12 @@ class CandidateSection(Section):
     """Address of a static candidate that is reached over HTTP."""
     path: Location | None = None
     """Folder that a candidate of kind folder is; relative to the folder of this file."""
+    bucket: BucketName | None = None
+    """Bucket of a candidate of kind s3, in the store at url."""
+    region: RegionName | None = None
+    """Region of the store; default us-east-1."""
     files: Template | None = None
-    """Path of each instance below it, with {Keyword} in it; must name study and instance."""
+    """Path of each instance in a folder or bucket, with {Keyword}; names study and instance."""
     auth: AuthSection | None = None
     """What the router shows to the candidate at url."""
     tls: TlsSection | None = None

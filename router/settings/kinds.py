@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from router.domain.paths import parse_template
-from router.domain.reach import Credentials, FolderReach, Reach, Secret, TlsFiles, WebReach
+from router.domain.reach import Credentials, FolderReach, Reach, S3Reach, Secret, TlsFiles, WebReach
 from router.settings.candidate import AuthSection, CandidateSection, TlsSection
 
 DEFAULT_KIND = "dimse"
@@ -17,6 +17,7 @@ DEFAULT_FILES = parse_template(
     "{PatientID}/{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
 )
 """Where files go below a folder, if nothing else is said."""
+DEFAULT_REGION = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ KINDS: Mapping[str, Keys] = {
     "orthanc-rest": Keys(("url",), ("auth", "tls"), compares=True),
     "orthanc-transfers": Keys(("url",), ("auth", "tls", "gzip"), compares=True),
     "folder": Keys(("path",), ("files",)),
+    "s3": Keys(("url", "bucket"), ("auth", "region", "files")),
 }
 """Every kind that there is."""
 
@@ -89,6 +91,9 @@ def static_misfits(section: CandidateSection) -> Iterator[KindProblem]:
         )
     if section.auth is not None:
         yield from (KindProblem("auth", message) for message in _auth_misfits(section.auth))
+    if kind == "s3" and (section.auth is None or section.auth.user is None):
+        message = "must name the access key as user, and its secret key as password"
+        yield KindProblem("auth" if section.auth is not None else "", f"auth {message}")
     if section.tls is not None:
         yield from _tls_misfits(section, section.tls)
     if section.path is not None and not section.path.is_dir():
@@ -107,10 +112,21 @@ def static_reach(section: CandidateSection) -> Reach | None:
     """How the candidate of a section is reached, beyond host and port."""
     if section.path is not None:
         return FolderReach(str(section.path), section.files or DEFAULT_FILES)
+    if section.url is not None and section.bucket is not None and section.auth is not None:
+        return S3Reach(
+            section.url,
+            section.bucket,
+            section.region or DEFAULT_REGION,
+            _credentials(section.auth),
+            section.files or DEFAULT_FILES,
+        )
     if section.url is None:
         return None
     return WebReach(
-        section.url, _credentials(section.auth), _tls_files(section.tls), gzip=section.gzip or False
+        section.url,
+        None if section.auth is None else _credentials(section.auth),
+        _tls_files(section.tls),
+        gzip=section.gzip or False,
     )
 
 
@@ -152,9 +168,7 @@ def unreadable(path: Path) -> str:
         return error.strerror or str(error)
 
 
-def _credentials(auth: AuthSection | None) -> Credentials | None:
-    if auth is None:
-        return None
+def _credentials(auth: AuthSection) -> Credentials:
     if auth.user is None:
         return Credentials(_secret(auth.token_file, auth.token_env))
     return Credentials(_secret(auth.password_file, auth.password_env), auth.user)

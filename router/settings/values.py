@@ -322,7 +322,7 @@ PriorityName = Annotated[
 ]
 """A priority by its name."""
 
-Kind = Literal["dimse", "stow-rs", "orthanc-rest", "orthanc-transfers", "folder"]
+Kind = Literal["dimse", "stow-rs", "orthanc-rest", "orthanc-transfers", "folder", "s3"]
 """How a candidate is reached."""
 
 RegisteredKind = Literal["dimse", "stow-rs", "orthanc-rest", "orthanc-transfers"]
@@ -344,6 +344,12 @@ WebAddress = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^https?://", "maxLength": MAX_URL}),
 ]
 """A URL without credentials, query or fragment, and without a slash at its end."""
+
+BucketName = Annotated[StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+"""The name of a bucket."""
+
+RegionName = Annotated[StrictStr, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+"""The name of a region."""
 
 VariableName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """The name of a variable of the environment."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from router.domain.reach import Credentials, Secret, TlsFiles, WebReach
+from router.domain.paths import parse_template
+from router.domain.reach import Credentials, S3Reach, Secret, TlsFiles, WebReach
 from router.registry.overlay import static_candidate
 from router.settings.kinds import KINDS
 from router.settings.load import examine_text
@@ -18,8 +19,33 @@ def test_every_kind_that_can_be_named_has_its_keys() -> None:
 
 def test_a_writer_may_register_itself_by_the_kinds_that_have_an_address_in_the_network() -> None:
     for kind, keys in KINDS.items():
-        has_address = not {"path"} & set(keys.address)
+        has_address = not {"path", "bucket"} & set(keys.address)
         assert (kind in get_args(RegisteredKind)) == has_address
+
+
+def test_a_bucket_has_its_keys_from_elsewhere_and_a_template(tmp_path: Path) -> None:
+    text = """
+candidates:
+  LAKE:
+    kind: s3
+    url: https://s3.example/
+    bucket: studies
+    auth: {user: access-key, password_env: PATH}
+    files: "{StudyInstanceUID}/{SOPInstanceUID}.dcm"
+"""
+    settings = examine_text(text, "test.yaml", tmp_path).settings
+    assert settings is not None
+
+    candidate = static_candidate("LAKE", settings.candidates["LAKE"], 2)
+
+    assert candidate.address == "https://s3.example/studies"
+    assert candidate.reach == S3Reach(
+        "https://s3.example",
+        "studies",
+        "us-east-1",
+        Credentials(Secret(variable="PATH"), "access-key"),
+        parse_template("{StudyInstanceUID}/{SOPInstanceUID}.dcm"),
+    )
 
 
 def test_secrets_and_certificates_are_references_relative_to_the_file(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import anyio
 from router.delivery.destinations.disk import Disk, Disks, look, make_folder, new_staging, sync
 from router.delivery.destinations.paced import Paces
 from router.delivery.destinations.publication import (
+    PUBLISHING,
     SUCCESS,
     Names,
     by_study,
@@ -29,8 +30,6 @@ from router.domain.paths import PathTemplate
 from router.domain.reach import FolderReach
 from router.ports import Clock, Spool
 
-PUBLISHING = "_PUBLISHING"
-"""The former manifest while a study's folder is changed."""
 LONGER_FOR_EACH_S = 0.1
 """Naming the files of a revision may take so much longer for each."""
 

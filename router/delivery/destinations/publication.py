@@ -19,6 +19,8 @@ from router.ports import Spool
 
 SUCCESS = "_SUCCESS"
 """The name of a manifest; a study is whole where it stands."""
+PUBLISHING = "_PUBLISHING"
+"""The former manifest while a study's folder is changed."""
 
 Names = Sequence[tuple[str, ...]]
 """The components of the path of each instance."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from router.delivery.destinations.verified import VerifiedSource
@@ -57,6 +58,21 @@ class FileStream:
     def close(self) -> None:
         """Release the segment."""
         self._verified.close()
+
+
+async def digest(spool: Spool, item: DeliveryItem, name: str) -> str:
+    """A checksum of an instance's file, which is read to its end and verified on the way.
+
+    Raises ``SpoolFailed`` and ``CorruptRecord``.
+    """
+    checksum = hashlib.new(name, usedforsecurity=False)
+    stream = FileStream(spool, item, not_paced)
+    try:
+        async for piece in stream.pieces():
+            checksum.update(piece)
+    finally:
+        stream.close()
+    return checksum.hexdigest()
 
 
 async def read_range(

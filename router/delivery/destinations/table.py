@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from router.delivery.destinations.dimse import DimseDestination
 from router.delivery.destinations.folder import FolderDestination
 from router.delivery.destinations.orthanc import OrthancDestination
+from router.delivery.destinations.s3 import S3Destination
 from router.delivery.destinations.stow import StowDestination
 from router.delivery.destinations.transfers import TransfersDestination
 from router.delivery.destinations.web import Web
@@ -25,6 +26,7 @@ def destinations(
         "dimse": dimse,
         "stow-rs": StowDestination(spool, web, clock),
         "orthanc-rest": orthanc,
+        "s3": S3Destination(spool, clock, timeouts),
         "folder": FolderDestination(spool, clock, timeouts.response_s),
         "orthanc-transfers": TransfersDestination(spool, web, clock, orthanc),
     }

@@ -8,7 +8,6 @@ the source of Orthanc's plugin (``Framework/PushMode``).
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -23,10 +22,9 @@ from router.delivery.destinations.orthanc import OrthancDestination
 from router.delivery.destinations.paced import Paces
 from router.delivery.destinations.streams import (
     UNREADABLE,
-    FileStream,
     Paced,
+    digest,
     file_length,
-    not_paced,
     outcome_of_failure,
     read_range,
     spoiled,
@@ -70,7 +68,7 @@ class TransfersDestination:
         sums: list[str] = []
         for index, item in enumerate(items):
             try:
-                sums.append(await _md5(self._spool, item))
+                sums.append(await digest(self._spool, item, "md5"))
             except UNREADABLE as error:
                 return spoiled(items, index, outcome_of_failure(error))
         async with self._web.session(candidate) as session:
@@ -236,18 +234,6 @@ class _BucketBody:
             item = self.items[piece.index]
             async for read in read_range(self.spool, item, self.paced, piece.offset, piece.size):
                 yield read
-
-
-async def _md5(spool: Spool, item: DeliveryItem) -> str:
-    """The MD5 sum of an instance's file, which is read to its end and verified on the way."""
-    md5 = hashlib.md5(usedforsecurity=False)
-    stream = FileStream(spool, item, not_paced)
-    try:
-        async for piece in stream.pieces():
-            md5.update(piece)
-    finally:
-        stream.close()
-    return md5.hexdigest()
 
 
 def _names(items: Sequence[DeliveryItem]) -> Sequence[str]:

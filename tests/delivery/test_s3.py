@@ -1,0 +1,259 @@
+"""Studies as objects in an S3-compatible store: moto's server."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anyio
+import boto3  # type: ignore[import-untyped]
+import pytest
+from aiohttp import web
+
+from router.clock import SystemClock
+from router.delivery.destinations import s3
+from router.delivery.destinations.publication import read_manifest
+from router.delivery.destinations.s3 import S3Destination
+from router.domain.candidate import Candidate
+from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
+from router.domain.errors import CandidateUnavailable, PeerTimeout
+from router.domain.paths import parse_template
+from router.domain.reach import Credentials, S3Reach, Secret
+from router.net.exchange import RequestorTimeouts
+from router.spool.log import LocalSpool
+from tests.delivery.builders import delivery
+from tests.delivery.spooled import item_of
+from tests.delivery.web_writer import data_set_of, web_writer
+from tests.e2e.stack import free_port, wait_until
+from tests.peers import process
+from tests.spool.helpers import a_spool, data_set, segments, store
+
+STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
+TEMPLATE = parse_template("archive/{StudyInstanceUID}/{SOPInstanceUID}.dcm")
+STUDY = "archive/1.2.3"
+MIB = 1024**2
+
+_buckets = count(1)
+
+
+@dataclass
+class Store:
+    """A bucket as everybody sees it."""
+
+    url: str
+    bucket: str = field(default_factory=lambda: f"bucket-{next(_buckets)}")
+
+    @property
+    def client(self) -> Any:
+        """Another client than the router's."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="router",
+            aws_secret_access_key="secret",
+        )
+
+    def make(self) -> None:
+        """Make the bucket."""
+        self.client.create_bucket(Bucket=self.bucket)
+
+    def uploads(self) -> int:
+        """Uploads of parts that are neither completed nor aborted."""
+        return len(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
+
+    def objects(self) -> dict[str, bytes]:
+        """All objects."""
+        client = self.client
+        listed = client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
+        return {
+            one["Key"]: client.get_object(Bucket=self.bucket, Key=one["Key"])["Body"].read()
+            for one in listed
+        }
+
+    def holds(self) -> bool:
+        """Whether the manifest of the study, if there is one, says what is there."""
+        objects = self.objects()
+        said = objects.pop(f"{STUDY}/_SUCCESS", None)
+        there = {
+            key.removeprefix(f"{STUDY}/"): hashlib.sha256(content).hexdigest()
+            for key, content in objects.items()
+        }
+        return said is None or read_manifest(said.decode()) == there
+
+
+@dataclass
+class Case:
+    """A router's side of a bucket."""
+
+    spool: LocalSpool
+    folder: Path
+    store: Store
+
+    async def items(self, *sizes: int, first: int = 0) -> list[DeliveryItem]:
+        """Instances of these sizes, in the spool."""
+        return [
+            item_of(await store(self.spool, number, data_set(number, size)), number)
+            for number, size in enumerate(sizes, first)
+        ]
+
+    async def send(
+        self, items: Sequence[DeliveryItem], response_s: float = 20.0, **changes: Any
+    ) -> Sequence[Outcome]:
+        """One transfer."""
+        destination = S3Destination(
+            self.spool, SystemClock(), RequestorTimeouts(2.0, 2.0, response_s)
+        )
+        credentials = Credentials(Secret(variable="S3_SECRET"), "router")
+        reach = S3Reach(self.store.url, self.store.bucket, "us-east-1", credentials, TEMPLATE)
+        candidate = Candidate("LAKE", "", 0, "s3", replace(reach, **changes))
+        of_study = replace(delivery(), study_instance_uid="1.2.3")
+        with anyio.fail_after(60):
+            return await destination.transfer(candidate, of_study, items)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with process(command, tmp_path_factory.mktemp("moto") / "log"):
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(url), "moto's server answers")
+        yield url
+
+
+def answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError:
+        return True
+    except (urllib.error.URLError, ConnectionError):
+        return False
+    return True
+
+
+@pytest.fixture
+async def case(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Case]:
+    monkeypatch.setenv("S3_SECRET", "secret")
+    bucket = Store(server)
+    bucket.make()
+    async with a_spool(tmp_path / "spool") as spool:
+        yield Case(spool, tmp_path / "spool", bucket)
+
+
+async def test_a_study_is_published_with_its_manifest(case: Case) -> None:
+    sizes = [1000, 20 * MIB, 0, 3000]
+    items = await case.items(*sizes)
+
+    assert await case.send(items) == [STORED] * 4
+
+    assert case.store.holds()
+    assert case.store.uploads() == 0
+    objects = case.store.objects()
+    assert objects.keys() == {
+        f"{STUDY}/_SUCCESS",
+        *(f"{STUDY}/{item.sop_instance_uid}.dcm" for item in items),
+    }
+    assert [data_set_of(objects[f"{STUDY}/{item.sop_instance_uid}.dcm"]) for item in items] == [
+        data_set(number, size) for number, size in enumerate(sizes)
+    ]
+
+
+async def test_a_later_revision_joins_the_study_and_its_manifest(case: Case) -> None:
+    await case.send(await case.items(1000, 1000))
+    await case.send(await case.items(1000, first=2))
+
+    assert case.store.holds()
+    assert len(case.store.objects()) == 4
+
+
+async def test_bytes_that_have_changed_keep_the_whole_study_back(case: Case) -> None:
+    items = await case.items(1000, 1000, 1000)
+    (segment,) = segments(case.folder)
+    content = bytearray(segment.read_bytes())
+    content[content.find(data_set(1)) + 500] ^= 1
+    segment.write_bytes(content)
+
+    outcomes = await case.send(items)
+
+    assert {one.kind for one in outcomes} == {OutcomeKind.PERMANENT}
+    assert "does not match the checksum" in outcomes[1].reason
+    assert case.store.objects() == {}
+
+
+@pytest.mark.parametrize("call", range(6))
+async def test_wherever_publishing_breaks_off_a_manifest_never_says_too_much(
+    case: Case, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    await case.send(await case.items(1000, 1000))
+    later = await case.items(1000, 1000, first=2)
+    put, calls = s3._Bucket.put, count()
+
+    async def break_off(bucket: Any, path: str, body: Any, length: int) -> None:
+        if next(calls) >= call:
+            raise CandidateUnavailable("the store has gone")
+        await put(bucket, path, body, length)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(s3._Bucket, "put", break_off)
+        try:
+            await case.send(later)
+        except CandidateUnavailable as error:
+            assert str(error) == "the store has gone"  # noqa: PT017
+    assert case.store.holds()
+
+    await case.send(later)
+
+    assert f"{STUDY}/_SUCCESS" in case.store.objects()
+    assert case.store.holds()
+    assert len(case.store.objects()) == 5
+
+
+async def test_a_bucket_that_is_not_there_says_so(case: Case) -> None:
+    with pytest.raises(CandidateUnavailable, match=r"LAKE at .*/no-such-bucket: .*NoSuchBucket"):
+        await case.send(await case.items(1000), bucket="no-such-bucket")
+
+
+async def test_nobody_there_is_nobodys_fault(case: Case) -> None:
+    with pytest.raises(CandidateUnavailable, match=r"LAKE at http://127.0.0.1:1/"):
+        await case.send(await case.items(1000), url="http://127.0.0.1:1")
+
+
+async def test_credentials_that_are_wrong_say_so(case: Case) -> None:
+    said = "<Error><Code>SignatureDoesNotMatch</Code><Message>check your key</Message></Error>"
+
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=403, text=said, content_type="application/xml")
+
+    async with web_writer() as writer:
+        writer.to_knocks = refuse
+        with pytest.raises(CandidateUnavailable, match="SignatureDoesNotMatch"):
+            await case.send(await case.items(1000), url=writer.url)
+
+
+async def test_a_secret_that_is_gone_is_named(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("S3_SECRET")
+
+    with pytest.raises(CandidateUnavailable, match="environment variable S3_SECRET cannot be read"):
+        await case.send(await case.items(1000))
+
+
+async def test_a_store_that_does_not_answer_is_waited_for_so_long(case: Case) -> None:
+    over = anyio.Event()
+
+    async def wait(_request: web.Request) -> web.StreamResponse:
+        await over.wait()
+        return web.Response()
+
+    async with web_writer() as writer:
+        writer.to_knocks = wait
+        with pytest.raises((PeerTimeout, CandidateUnavailable), match="LAKE at"):
+            await case.send(await case.items(1000), response_s=0.5, url=writer.url)
+        over.set()
