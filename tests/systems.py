@@ -24,7 +24,7 @@ from tests.e2e.stack import free_port, wait_until
 from tests.peers import PROGRAMS
 from tests.wire.runner import Target, echo_failure
 
-START_S = 30.0
+START_S = 120.0
 STOP_S = 10.0
 PATIENCE_S = 4.0  # longer than their ARTIM timers are set to
 ECHO_WITHIN_S = 10.0  # so that a busy machine is not taken for a hung process
@@ -73,7 +73,8 @@ class System:
                 env={**os.environ, "TCP_NODELAY": "1"},
                 preexec_fn=partial(_limit, self.memory_bytes),
             )
-        wait_until(lambda: not echo_failure(self.target), f"{self.name} answers", START_S)
+        answers = f"{self.name} answers; its log is {self.log}"
+        wait_until(lambda: not echo_failure(self.target), answers, START_S)
 
     def runs(self) -> bool:
         """Whether its process is still there."""

@@ -27,6 +27,7 @@ from router.delivery.verdict import judge
 from router.delivery.waiting import wait_until
 from router.domain.candidate import Candidate
 from router.domain.delivery import Delivery, DeliveryState, Outcome, OutcomeKind
+from router.domain.errors import AssociationAborted, PeerTimeout
 from router.domain.study import RevisionKey
 from router.ports import (
     Clock,
@@ -348,6 +349,7 @@ class Lane:
         try:
             while queued.has_items and queued in self._queue.begun:
                 sending = self._queue.take(queued)
+                self._withhold(queued)
                 if sending is not None:
                     taken.append(sending)
                 else:
@@ -447,14 +449,18 @@ class Lane:
             self._finish(sending, outcome)
         self._leave_alone(reason)
 
-    def dropped(self, sending: Sending, reason: str, *, silent: bool) -> None:
+    def dropped(self, sending: Sending, reason: str, error: Exception) -> None:
         """See ``Supervisor``; an instance that was dropped too often is set aside."""
-        outcome = self._drop(sending, reason, silent=silent)
+        is_aborted = isinstance(error, AssociationAborted)
+        silent = isinstance(error, PeerTimeout)
+        outcome = self._drop(sending, reason, silent=silent, aborted=is_aborted)
         self._count_setback(outcome.reason)
         self._finish(sending, outcome)
 
-    def _drop(self, sending: Sending, reason: str, *, silent: bool) -> Outcome:
-        outcome = self._queue.dropped(sending, reason, silent=silent)
+    def _drop(
+        self, sending: Sending, reason: str, *, silent: bool, aborted: bool = False
+    ) -> Outcome:
+        outcome = self._queue.dropped(sending, reason, silent=silent, aborted=aborted)
         if outcome.kind is OutcomeKind.PERMANENT:
             log.error(
                 "an instance is set aside: associations with this candidate drop on it",

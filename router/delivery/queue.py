@@ -226,7 +226,7 @@ class CandidateQueue:
                 queued.withheld.append((item, outcome))
                 continue
             if item.drops and item.instance_id not in queued.drops:  # in a former run
-                queued.drops[item.instance_id] = Drops(item.drops, self.stored)
+                queued.drops[item.instance_id] = Drops(item.drops, self.stored, went_down=True)
             if not queued.is_suspect(item):
                 return self._hand_out(Sending(queued, item))
             queued.suspects.append(item)
@@ -301,10 +301,11 @@ class CandidateQueue:
             self.stored += 1
             self.stored_bytes += item.ref.data_set_length
         if self._knows(queued):
-            drops = queued.drops.get(item.instance_id, Drops()).counted
-            if outcome.kind is not OutcomeKind.TEMPORARY and drops < self._drops_allowed:
-                drops = 0  # it was answered for in the end
-            queued.results.append(ItemResult(item.instance_id, outcome, at, drops))
+            drops = queued.drops.get(item.instance_id, Drops())
+            counted = drops.counted
+            if outcome.kind is not OutcomeKind.TEMPORARY:  # then it is kept for others to be warned
+                counted = counted if drops.went_down and counted >= self._drops_allowed else 0
+            queued.results.append(ItemResult(item.instance_id, outcome, at, counted))
             self.unrecorded += 1
         if outcome.kind is not OutcomeKind.TEMPORARY:
             queued.drops.pop(item.instance_id, None)
@@ -322,18 +323,22 @@ class CandidateQueue:
                 self.unrecorded += 1
         return found
 
-    def dropped(self, sending: Sending, reason: str, *, silent: bool) -> Outcome:
+    def dropped(
+        self, sending: Sending, reason: str, *, silent: bool, aborted: bool = False
+    ) -> Outcome:
         """The outcome for an instance on which the association dropped.
 
         Each drop speaks against the instance, except when the candidate was ``silent`` (it did
         not answer in time) and has stored nothing else since the last drop: then the candidate
         is at fault. An instance with too many drops is refused for good, so that it cannot take
-        the candidate down for ever.
+        the candidate down for ever. Where each of them was ``aborted`` in due form, the candidate
+        has refused the instance, and did not go down.
         """
         drops = sending.queued.drops.setdefault(sending.item.instance_id, Drops())
         if not silent or self.stored > drops.stored_by_then:
             drops.counted += 1
         drops.stored_by_then = self.stored
+        drops.went_down = drops.went_down or not aborted
         if drops.counted < self._drops_allowed:
             return Outcome(OutcomeKind.TEMPORARY, None, reason)
         return Outcome(

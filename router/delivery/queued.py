@@ -16,6 +16,7 @@ class Drops:
 
     counted: int = 0
     stored_by_then: int = -1
+    went_down: bool = False  # it was not always an abort in due form
 
 
 @dataclass(slots=True, eq=False)

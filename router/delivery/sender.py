@@ -9,7 +9,7 @@ import structlog
 
 from router.delivery.queued import Sending
 from router.domain.delivery import Outcome
-from router.domain.errors import PeerTimeout, RouterError
+from router.domain.errors import RouterError
 from router.ports import DestinationSession
 
 EXPECTED = (RouterError, OSError)
@@ -46,8 +46,8 @@ class Supervisor(Protocol):
         """The candidate answered for an instance."""
         ...
 
-    def dropped(self, sending: Sending, reason: str, *, silent: bool) -> None:
-        """The association was lost before the candidate answered; ``silent``: it took too long."""
+    def dropped(self, sending: Sending, reason: str, error: Exception) -> None:
+        """The association was lost before the candidate answered."""
         ...
 
     def faulted(self, sending: Sending, reason: str) -> None:
@@ -123,7 +123,7 @@ class Sender:
             outcome = await session.send(sending.item)
         except EXPECTED as error:
             self._held = None
-            self._lane.dropped(sending, told(error), silent=isinstance(error, PeerTimeout))
+            self._lane.dropped(sending, told(error), error)
             return False
         except Exception as error:
             log.exception(

@@ -127,6 +127,12 @@ class CandidateUnavailable(RouterError):
     http_status = 502
 
 
+class AssociationAborted(AssociationLost):
+    """The peer aborted the association in due form: it will have no more of this, but it lives."""
+
+    http_status = 502
+
+
 class ContextNotAccepted(RouterError):
     """The peer accepted no presentation context for an operation; it will not take the instance."""
 

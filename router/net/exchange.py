@@ -41,7 +41,12 @@ from router.dicom.events import (
 from router.dicom.negotiation import AcceptedContext, describe_rejection
 from router.dicom.pdata import Buffer
 from router.dicom.pdu import AssociateRQ
-from router.domain.errors import AssociationLost, AssociationRejected, PeerTimeout
+from router.domain.errors import (
+    AssociationAborted,
+    AssociationLost,
+    AssociationRejected,
+    PeerTimeout,
+)
 from router.net.operations import MAX_COLLECTED_BYTES, refusal
 from router.net.stream import MAX_BUFFERS, ByteStream, after
 
@@ -286,7 +291,7 @@ class Exchange:
                 self._lost(AssociationRejected(text))
             case Aborted(source, reason):
                 text = f"{self.peer} aborted the association (source {source}, reason {reason})"
-                self._lost(AssociationLost(text))
+                self._lost(AssociationAborted(text))
             case PeerFault(text):
                 self._lost(AssociationLost(f"{self.peer} broke the protocol: {text}"))
             case _:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from router.domain.delivery import Delivery, DeliveryState
+from router.domain.errors import AssociationAborted
 from tests.delivery.conftest import Hospital
+from tests.delivery.test_courier import Site
 from tests.delivery.writers import CRASH, SILENCE, uid, uids
 
 HELD_BACK = (
@@ -69,6 +73,34 @@ async def test_that_one_has_stored_it_does_not_clear_it_for_the_next(hospital: H
 
     assert healthy.stored == uids(range(3))
     assert writer.numbers == [0, 2]
+
+
+async def test_what_is_held_back_is_left_out_of_a_transfer_of_the_whole_study(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, late = await set_aside_at_xray(hospital, "LATE")
+    site = Site(hospital)
+    monkeypatch.setattr(hospital, "dispatcher", site.dispatcher)
+    hospital.register("LATE", kind="archive")
+    async with hospital.dispatching():
+        dead = await hospital.until(late, DeliveryState.DEAD, within_s=20)
+
+    assert site.archive.came == [[0, 2]]
+    assert dead.reason == HELD_BACK
+
+
+async def test_an_abort_is_a_refusal_and_accuses_no_instance(hospital: Hospital) -> None:
+    hospital.register("XRAY").reacts(uid(1), always=AssociationAborted("the peer aborted"))
+    async with hospital.dispatching() as dispatcher:
+        first, late = await hospital.route("XRAY", "LATE")
+        dispatcher.deliver([first, late])
+        dead = await hospital.until(first, DeliveryState.DEAD, within_s=20)
+        writer = hospital.register("LATE")
+        dispatcher.wake("LATE")
+        await hospital.delivered(late, within_s=20)
+
+    assert "dropped 3 times on this instance" in dead.reason
+    assert writer.stored == uids(range(3))
 
 
 async def test_a_candidate_that_breaks_on_everything_accuses_no_instance(

@@ -75,6 +75,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         records = send_all(router)
         wait_until(lambda: writer.count() >= passed, f"the writer has {passed} objects", 120)
         files = {path.stem: path for path in writer.storage.glob("*/*/*.dcm")}
+        assert "Traceback" not in router.log.read_text()
         yield Aftermath(records, fates_in(router.directory / "data" / "ledger.db"), files)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.stack import RouterProcess, running, wait_until
 from tests.wire.cases import CASES
-from tests.wire.expected import Case
+from tests.wire.expected import Case, Others, case
 from tests.wire.runner import Target, run
 
 SETTINGS = {"router": {"timeouts": {"artim": "2s"}}}
@@ -50,9 +50,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
         yield Measured(router, process.num_fds(), router.resident_bytes)
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_wire_case(measured: Measured, case: Case) -> None:
-    report = run(case, measured.target)
+@pytest.mark.parametrize("each", CASES, ids=[one.name for one in CASES])
+def test_wire_case(measured: Measured, each: Case) -> None:
+    report = run(each, measured.target)
 
     assert report.passed, report.failure
 
@@ -64,7 +64,24 @@ def test_after_all_cases_descriptors_and_memory_are_where_they_were(measured: Me
     )
 
     assert measured.router.resident_bytes <= measured.resident_bytes + SPARE_BYTES
+    assert "Traceback" not in measured.router.log.read_text()
+
+
+def test_a_connection_that_brings_nothing_good_is_one_line_in_the_log(measured: Measured) -> None:
+    before = len(measured.router.log.read_text().splitlines())
+
+    run(
+        case("100 strangers", "hostile", Others((b"GET / HTTP/1.1\r\n\r\n",) * 100)),
+        measured.target,
+    )
+
+    def lines() -> list[str]:
+        return measured.router.log.read_text().splitlines()[before:]
+
+    wait_until(lambda: len(lines()) >= 100, "all are told")
+    assert len(lines()) <= 102  # that of the case itself, and that of its echo
+    assert sum("127.0.0.1" in line for line in lines()) >= 100
 
 
 def test_every_case_has_a_name_of_its_own() -> None:
-    assert len({case.name for case in CASES}) == len(CASES) >= 120
+    assert len({one.name for one in CASES}) == len(CASES) >= 120
