@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -15,16 +17,19 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
+from candidates.agent.dicom_router_agent import registration_of
 from candidates.writer import cli as writer_cli
 from router.cli import main as router_cli
 from router.domain.criteria import parse_criteria
+from router.registry.request import RegistrationRequest
 from router.settings.load import examine_settings
 from router.settings.models import Settings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "compose"
-DOCKERFILE = (COMPOSE / "Dockerfile").read_text()
+CONTAINERFILE = (COMPOSE / "Containerfile").read_text()
 CONFIG_IN_CONTAINER = "/etc/dicom-router/router.yaml"
+CONTAINERFILES = ("compose/Containerfile", "compose/orthanc/Containerfile")
 CRITERIA = {
     "generic-writer": "MODALITY|NOT_IN|CR,DX",
     "xray-writer": "MODALITY|IN|CR,DX",
@@ -44,13 +49,16 @@ def writers(name: str) -> dict[str, dict[str, Any]]:
 
 def of_image() -> dict[str, str]:
     """The environment that the image sets."""
-    words = [word for line in re.findall(r"^ENV (.*)$", DOCKERFILE, re.M) for word in line.split()]
+    words = [
+        word for line in re.findall(r"^ENV (.*)$", CONTAINERFILE, re.M) for word in line.split()
+    ]
     return dict(word.split("=", 1) for word in words)
 
 
 def environment(service: Mapping[str, Any]) -> dict[str, str]:
     """The environment of a service's container."""
-    return {**of_image(), **dict(line.split("=", 1) for line in service["environment"])}
+    own: list[str] = service.get("environment", [])
+    return {**of_image(), **dict(line.split("=", 1) for line in own)}
 
 
 def writer_options(monkeypatch: pytest.MonkeyPatch, service: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +94,9 @@ def settings_of(name: str) -> Settings:
     return examination.settings
 
 
-every_file = pytest.mark.parametrize("name", ["seed.yaml", "minimal.yaml"])
+FILES = ("seed.yaml", "minimal.yaml", "orthanc.yaml")
+every_file = pytest.mark.parametrize("name", FILES)
+embedded = pytest.mark.parametrize("name", ["seed.yaml", "minimal.yaml"])
 
 
 @every_file
@@ -110,14 +120,22 @@ def test_the_published_ports_are_those_that_the_router_listens_on(name: str) -> 
 
 
 @every_file
-def test_the_health_of_the_router_is_asked_where_it_answers(name: str) -> None:
-    own = services(name)["router"].get("healthcheck", {}).get("test", [])
-    check = own[-1] if own else DOCKERFILE
+def test_the_health_of_the_router_is_asked_where_it_answers(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = environment(services(name)["router"])
+    monkeypatch.setattr(os, "environ", said)
+    [check] = re.findall(r"^HEALTHCHECK .*?CMD (\[.*\])$", joined(CONTAINERFILE), re.M)
+    program, *arguments = yaml.safe_load(check)
 
-    assert f"http://127.0.0.1:{settings_of(name).router.http.port}/healthz" in check
+    options = router_command(arguments)
+
+    assert program in scripts()
+    assert options["url"] == f"http://127.0.0.1:{settings_of(name).router.http.port}"
+    assert "healthcheck" not in services(name)["router"]
 
 
-@every_file
+@embedded
 def test_every_variable_is_one_that_the_writer_reads(name: str) -> None:
     named = {
         line.split("=")[0] for service in writers(name).values() for line in service["environment"]
@@ -127,7 +145,7 @@ def test_every_variable_is_one_that_the_writer_reads(name: str) -> None:
     assert {"LISTEN", "STORAGE", "LOG_JSON"} <= known_variables()
 
 
-@every_file
+@embedded
 def test_every_writer_can_be_started_and_keeps_its_instances_on_a_volume(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +186,7 @@ def test_every_named_volume_and_every_mounted_file_is_there(name: str) -> None:
 
 
 @every_file
-def test_every_service_is_built_from_the_one_dockerfile(name: str) -> None:
+def test_every_service_is_built_from_the_root_by_a_containerfile_that_is_there(name: str) -> None:
     builds = [service["build"] for service in services(name).values()]
 
     assert all((COMPOSE / one["context"]).resolve() == ROOT for one in builds)
@@ -179,16 +197,27 @@ def test_the_image_starts_a_command_of_the_router_with_the_mounted_routing_yaml(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "environ", dict(of_image()))
-    [command] = re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.M)
-    program, name, *arguments = yaml.safe_load(command)
-    group = typer.main.get_command(router_cli.app)
-    assert isinstance(group, TyperGroup)
+    [command] = re.findall(r"^CMD (\[.*\])$", CONTAINERFILE, re.M)
+    program, *arguments = yaml.safe_load(command)
 
-    options = group.commands[name].make_context(name, arguments).params
+    options = router_command(arguments)
 
     assert program in scripts()
     assert options["config"] == Path(CONFIG_IN_CONTAINER)
     assert options["log_json"] is True
+
+
+def router_command(arguments: Sequence[str]) -> dict[str, Any]:
+    """What the router's command line makes of the arguments of a container."""
+    group = typer.main.get_command(router_cli.app)
+    assert isinstance(group, TyperGroup)
+    name, *rest = arguments
+    return group.commands[name].make_context(name, rest).params
+
+
+def joined(containerfile: str) -> str:
+    """The instructions, each on a line of its own."""
+    return re.sub(r"\\\n\s*", "", containerfile)
 
 
 def scripts() -> set[str]:
@@ -197,30 +226,90 @@ def scripts() -> set[str]:
     return set(project["scripts"])
 
 
-@every_file
+@embedded
 def test_every_command_is_one_that_installing_makes(name: str) -> None:
     commands = [service["command"][0] for service in writers(name).values()]
 
     assert set(commands) <= scripts()
 
 
-def test_the_image_installs_with_hashes_only_and_runs_as_nobody_special() -> None:
-    lines = shlex.split(DOCKERFILE.replace("\\\n", " "), comments=True)
+def test_the_image_installs_with_hashes_only() -> None:
+    words = shlex.split(joined(CONTAINERFILE), comments=True)
 
-    assert lines.count("--requirement") == lines.count("--require-hashes") == 2
-    assert "USER dicom" in DOCKERFILE
-    assert DOCKERFILE.rindex("USER dicom") > DOCKERFILE.rindex("RUN ")
+    assert words.count("--requirement") == words.count("--require-hashes") == 2
 
 
-def test_what_the_image_copies_is_in_its_context() -> None:
-    let_in = set(
-        re.findall(r"^!(\S+?)/?$", (COMPOSE / "Dockerfile.dockerignore").read_text(), re.M)
-    )
+@pytest.mark.parametrize("path", CONTAINERFILES)
+def test_an_image_needs_debian_only_and_runs_as_nobody_special(path: str) -> None:
+    containerfile = (ROOT / path).read_text()
+
+    assert set(re.findall(r"^FROM (\S+)", containerfile, re.M)) == {"debian:bookworm-slim"}
+    [user] = re.findall(r"^USER (\S+)$", containerfile, re.M)
+    assert user != "root"
+    assert containerfile.rindex("USER ") > containerfile.rindex("RUN ")
+
+
+@pytest.mark.parametrize("path", CONTAINERFILES)
+def test_what_an_image_copies_is_in_its_context(path: str) -> None:
+    ignored, *let_in = (ROOT / f"{path}.dockerignore").read_text().split()
     copied = {
-        source.split("/")[0]
-        for line in re.findall(r"^COPY (?!--)(.*)$", DOCKERFILE, re.M)
+        source.rstrip("/")
+        for line in re.findall(r"^COPY (?!--)(.*)$", (ROOT / path).read_text(), re.M)
         for source in line.split()[:-1]
     }
 
-    assert copied == let_in
+    assert ignored == "*"
+    assert all(is_below(source, let_in) for source in copied)
     assert all((ROOT / name).exists() for name in copied)
+
+
+def is_below(path: str, let_in: Sequence[str]) -> bool:
+    """Whether an ignore file lets a path in."""
+    return any(f"{path}/".startswith(one.removeprefix("!").rstrip("/") + "/") for one in let_in)
+
+
+@pytest.mark.parametrize("key", CRITERIA)
+def test_each_orthanc_registers_itself_with_the_criteria_of_the_seed(
+    key: str, tmp_path: Path
+) -> None:
+    """What its plugin makes of the container is what the router takes."""
+    service = services("orthanc.yaml")[key]
+    said = dict(line.split("=", 1) for line in service["environment"])
+    text = Template((COMPOSE / "orthanc" / "orthanc.json").read_text()).substitute(said)
+    orthanc = json.loads(text)
+
+    made = registration_of(
+        orthanc["DicomAet"],
+        said["ADVERTISE"],
+        orthanc["DicomPort"],
+        said.get("ROUTING_CRITERIA"),
+        {},
+    )
+    request = RegistrationRequest.model_validate(made)
+
+    assert writers("orthanc.yaml").keys() == CRITERIA.keys()
+    assert said["ROUTER_URL"] == f"http://router:{settings_of('orthanc.yaml').router.http.port}"
+    assert (request.host, request.port) == (key, 4242)
+    assert request.criteria == (CRITERIA[key] and parse_criteria(CRITERIA[key]))
+
+
+def test_each_orthanc_keeps_its_studies_on_a_volume_and_shows_its_pages_to_this_machine() -> None:
+    orthanc = json.loads((COMPOSE / "orthanc" / "orthanc.json").read_text())
+
+    for service in writers("orthanc.yaml").values():
+        [volume] = service["volumes"]
+        [port] = service["ports"]
+
+        assert orthanc["StorageDirectory"].startswith(volume.split(":")[1])
+        assert port.startswith("127.0.0.1:")
+        assert port.endswith(f":{orthanc['HttpPort']}")
+
+
+def test_the_script_that_orthanc_starts_is_copied_where_its_configuration_looks() -> None:
+    orthanc = json.loads((COMPOSE / "orthanc" / "orthanc.json").read_text())
+    containerfile = (COMPOSE / "orthanc" / "Containerfile").read_text()
+    [target] = re.findall(
+        r"^COPY candidates/orthanc/dicom_router_plugin.py \S+ (\S+)$", containerfile, re.M
+    )
+
+    assert orthanc["PythonScript"] == f"{target}dicom_router_plugin.py"

@@ -242,6 +242,24 @@ def complete(
 
 
 @app.command()
+def health(
+    url: Url = DEFAULT_URL,
+    alive: Annotated[
+        bool, typer.Option("--alive", help="Ask only whether it runs, not whether it takes in.")
+    ] = False,
+) -> None:
+    """Say whether a router takes instances in; fails if not, for health checks of containers."""
+    from router.cli.health import ask_health
+
+    try:
+        ask_health(url, "/healthz" if alive else "/readyz")
+    except RouterError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo("alive" if alive else "ready")
+
+
+@app.command()
 def demo() -> None:
     """Start a router and three writers, send real studies, prove where every byte arrived."""
     from router.demo.run import run_demo

@@ -36,7 +36,13 @@ async def nobody_answers(candidate: Candidate) -> None:
 
 
 @pytest.fixture
-async def url(tmp_path: Path) -> AsyncIterator[str]:
+def not_ready() -> list[str]:
+    """What speaks against taking instances in; a test may add to it."""
+    return []
+
+
+@pytest.fixture
+async def url(tmp_path: Path, not_ready: list[str]) -> AsyncIterator[str]:
     """The API of a router with two candidates and two studies."""
     settings = examine_text(YAML, "router.yaml", tmp_path).settings
     assert settings is not None
@@ -52,7 +58,8 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         arriving = Arriving({"1.2.5"})
         declarations = Declarations(ledger.views, arriving.complete_now)
         decide = interventions(registry, ledger)
-        app = create_app(Api(registry, ledger.views, decide, declarations, list, TOKEN))
+        readiness = not_ready.copy
+        app = create_app(Api(registry, ledger.views, decide, declarations, readiness, TOKEN))
         async with serve_http(app, "127.0.0.1", 0) as server:
             yield server.url
 
@@ -228,3 +235,27 @@ async def test_another_server_is_not_taken_for_a_router() -> None:
 
     assert ran.status == 2
     assert "what answers there is no router's HTTP API" in ran.err
+
+
+async def test_health_says_whether_a_router_takes_instances_in(url: str) -> None:
+    ran = await dicom_router("health", "--url", url)
+
+    assert (ran.status, ran.out) == (0, "ready\n")
+
+
+async def test_health_says_why_a_router_takes_nothing_in(url: str, not_ready: list[str]) -> None:
+    not_ready.append("the spool is full")
+
+    ready = await dicom_router("health", "--url", url)
+    alive = await dicom_router("health", "--alive", "--url", url)
+
+    assert ready.status == 1
+    assert "not ready: the spool is full" in ready.err
+    assert (alive.status, alive.out) == (0, "alive\n")
+
+
+async def test_health_fails_where_nothing_answers() -> None:
+    ran = await dicom_router("health", "--url", f"http://127.0.0.1:{free_port()}")
+
+    assert ran.status == 1
+    assert "no router answers there" in ran.err
