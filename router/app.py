@@ -77,6 +77,7 @@ class RunningRouter:
 
     dicom_port: int
     http_url: str
+    tls_port: int | None = None
     stow_url: str | None = None
 
 
@@ -217,14 +218,12 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         ):
             await tasks.start(service.run)
         await dispatcher.restore()
-        acceptor = await stack.enter_async_context(
-            Acceptor(
-                ingress,
-                host=settings.router.dicom.host,
-                port=settings.router.dicom.port,
-                limits=wiring.acceptor_limits(settings),
-            )
-        )
+        acceptors = [
+            await stack.enter_async_context(acceptor)
+            for acceptor in wiring.acceptors(settings, ingress)
+        ]
+        dicom_port, *tls_ports = [acceptor.port for acceptor in acceptors]
+        tls_port = next(iter(tls_ports), None)
         stow = Stow(uploads, clock, wiring.stow_limits(settings), phase, stow_token(settings))
         listening = await stack.enter_async_context(_serve_stow(settings, stow))
         for watched in settings.watch:
@@ -237,18 +236,18 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             "router ready",
             version=__version__,
             ae_title=settings.router.ae_title,
-            dicom_port=acceptor.port,
+            dicom_port=dicom_port,
+            tls_port=tls_port,
             http=http.url,
             stow=None if listening is None else listening.url,
         )
         try:
-            yield RunningRouter(
-                acceptor.port, http.url, None if listening is None else listening.url
-            )
+            stow_url = None if listening is None else listening.url
+            yield RunningRouter(dicom_port, http.url, tls_port, stow_url)
         finally:
             phase.reasons = ["stopping"]
             with anyio.CancelScope(shield=True):
-                await _drain(acceptor, listening, stow, recorder, dispatcher)
+                await _drain(acceptors, listening, stow, recorder, dispatcher)
             tasks.cancel_scope.cancel()
 
 
@@ -264,7 +263,7 @@ async def _serve_stow(settings: Settings, stow: Stow) -> AsyncIterator[HttpServe
 
 
 async def _drain(
-    acceptor: Acceptor,
+    acceptors: Sequence[Acceptor],
     http: HttpServer | None,
     stow: Stow,
     recorder: Recorder,
@@ -276,7 +275,8 @@ async def _drain(
         if http is not None:
             await http.stop_listening()
         async with anyio.create_task_group() as doors:
-            doors.start_soon(acceptor.drain, STOP_WITHIN_S)
+            for acceptor in acceptors:
+                doors.start_soon(acceptor.drain, STOP_WITHIN_S)
             doors.start_soon(stow.finish, STOP_WITHIN_S)
         if http is not None:
             await http.drain()

@@ -10,6 +10,7 @@ from router.commitment.service import CommitmentSettings
 from router.completion.counting import CountSource
 from router.delivery.retention import RetentionPolicy
 from router.delivery.settings import DeliverySettings
+from router.dicom.handlers import AssociationHandler
 from router.dicom.negotiation import AcceptancePolicy
 from router.dicomweb.application import StowLimits
 from router.domain.attributes import BASE_ATTRIBUTES, Attribute
@@ -21,9 +22,10 @@ from router.domain.retry import RetryPolicy
 from router.folders.watcher import WatchedFolder
 from router.ingress.judgement import DoorPolicy
 from router.ingress.uploads import Completes, UploadPolicy
-from router.net.acceptor import SPARE_CONNECTIONS, AcceptorLimits
+from router.net.acceptor import SPARE_CONNECTIONS, Acceptor, AcceptorLimits
 from router.net.connection import ConnectionTimeouts
 from router.net.exchange import RequestorTimeouts
+from router.settings.certificates import acceptor_context
 from router.settings.models import CompletionRuleSection, CompletionSection, Settings, WatchSection
 
 
@@ -85,6 +87,23 @@ def acceptance_policy(settings: Settings) -> AcceptancePolicy:
         accept_storage_commitment=True,
         max_length=router.max_pdu_length,
     )
+
+
+def acceptors(settings: Settings, handler: AssociationHandler) -> list[Acceptor]:
+    """Who listens for associations: on the plain port and, if it is offered, over TLS.
+
+    Raises ``ConfigurationError`` if a certificate cannot be used.
+    """
+    limits, plain, secured = acceptor_limits(settings), settings.router.dicom, settings.tls.listen
+    listening = [Acceptor(handler, host=plain.host, port=plain.port, limits=limits)]
+    if secured is not None:
+        context = acceptor_context(settings)
+        listening.append(
+            Acceptor(
+                handler, host=secured.host, port=secured.port, limits=limits, ssl_context=context
+            )
+        )
+    return listening
 
 
 def acceptor_limits(settings: Settings) -> AcceptorLimits:
@@ -202,11 +221,12 @@ def spool_options(settings: Settings) -> SpoolOptions:
     spool = settings.spool
     uploads = 0 if settings.stow.listen is None else settings.stow.max_requests
     uploads += len(settings.watch)
+    ports = 1 if settings.tls.listen is None else 2
     return SpoolOptions(
         segment_bytes=spool.segment_size,
         max_bytes=spool.max_bytes,
         min_free_bytes=spool.min_free,
-        max_open_segments=settings.router.max_associations + SPARE_CONNECTIONS + uploads,
+        max_open_segments=ports * (settings.router.max_associations + SPARE_CONNECTIONS) + uploads,
     )
 
 

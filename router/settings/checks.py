@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
+from router.domain.errors import ConfigurationError
 from router.settings.candidate import CandidateSection
+from router.settings.certificates import acceptor_context
 from router.settings.kinds import static_misfits, unreadable, web_endpoint
 from router.settings.models import CompletionRuleSection, CompletionSection, Settings
 from router.settings.problems import Path, Severity
@@ -33,6 +35,7 @@ def check(settings: Settings) -> Iterator[Objection]:
     yield from _completion(settings)
     yield from _spool(settings)
     yield from _tokens(settings)
+    yield from _tls(settings)
     yield from _watched(settings)
     for name, candidate in settings.candidates.items():
         yield from _candidate(settings, name, candidate)
@@ -43,6 +46,7 @@ def _ports(settings: Settings) -> Iterator[Objection]:
     taken = [(("router", "dicom"), settings.router.dicom)]
     for path, what, endpoint in (
         (("router", "http"), "the HTTP API", settings.router.http),
+        (("tls", "listen"), "DICOM over TLS", settings.tls.listen),
         (("stow", "listen"), "STOW-RS", settings.stow.listen),
     ):
         if endpoint is None:
@@ -151,6 +155,14 @@ def _watched(settings: Settings) -> Iterator[Objection]:
 def _tokens(settings: Settings) -> Iterator[Objection]:
     yield from _token("registration", settings.registration.token_file)
     yield from _token("stow", settings.stow.token_file)
+
+
+def _tls(settings: Settings) -> Iterator[Objection]:
+    try:
+        acceptor_context(settings)
+    except ConfigurationError as error:
+        key, _, reason = str(error).partition(": ")
+        yield Objection(("tls", key.removeprefix("tls.")), reason)
 
 
 def _token(section: str, path: FilePath | None) -> Iterator[Objection]:

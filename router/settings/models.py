@@ -73,7 +73,7 @@ class RouterSection(Section):
     accept_unknown_sop_classes: Flag = True
     """Accept private and future storage SOP classes that the router has no name for."""
     max_associations: Count = 1024
-    """Associations that may be open at a time; the next one is rejected as temporary."""
+    """Associations that may be open at a time on each port; the next is rejected as temporary."""
     max_associations_per_source: Count = 512
     """The same, for each source address."""
     max_pdu_length: PduLength = 131072
@@ -237,6 +237,19 @@ class CommitmentSection(Section):
     """Since the request; a report that was not taken by then is given up."""
 
 
+class TlsListenSection(Section):
+    """DICOM over TLS: a second port for associations, beside the plain one."""
+
+    listen: Listen | None = None
+    """Address and port for associations over TLS; left out: it is not offered."""
+    certificate: Location | None = None
+    """File with the certificate that the router shows, and those between it and its authority."""
+    key: Location | None = None
+    """File with its private key; left out: it is in the file of the certificate."""
+    authority: Location | None = None
+    """File with who may have issued the certificates of senders; left out: none is asked for."""
+
+
 class StowSection(Section):
     """STOW-RS: storing over HTTP, for senders that speak DICOMweb."""
 
@@ -288,6 +301,8 @@ class Settings(Section):
     """Candidates by AE title: static ones, and what outranks writers that register themselves."""
     commitment: CommitmentSection = CommitmentSection()
     """Storage commitment: what a modality that asks whether its instances are safe is told."""
+    tls: TlsListenSection = TlsListenSection()
+    """DICOM over TLS: a second port for associations, beside the plain one."""
     stow: StowSection = StowSection()
     """STOW-RS: storing over HTTP, for senders that speak DICOMweb."""
     watch: tuple[WatchSection, ...] = ()

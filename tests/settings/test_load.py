@@ -19,6 +19,7 @@ from router.settings.load import (
 )
 from router.settings.models import Settings
 from router.settings.values import Endpoint
+from tests.net.certificates import make_identity
 
 CONFIG = Path(__file__).parents[2] / "config"
 EXAMPLES = sorted((CONFIG / "examples").glob("*.yaml"))
@@ -202,3 +203,33 @@ def test_a_tag_that_would_make_an_object_is_refused() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         default_settings().router.ae_title = "OTHER"  # type: ignore[misc]
+
+
+def problems_of(text: str, folder: Path) -> list[str]:
+    """What is wrong with a routing YAML."""
+    return [problem.message for problem in examine_text(text, "router.yaml", folder).problems]
+
+
+def test_a_certificate_that_cannot_be_used_is_named_before_anything_starts(tmp_path: Path) -> None:
+    identity = make_identity(tmp_path, "router")
+    other = make_identity(tmp_path, "other")
+    listen = "listen: 127.0.0.1:2762"
+    good = f"{listen}, certificate: router.pem, key: router.key"
+    assert problems_of(f"tls: {{{good}}}", tmp_path) == []
+    for wrong, words in (
+        (f"tls: {{{listen}}}", "is missing"),
+        (f"tls: {{{listen}, certificate: nowhere.pem}}", "nowhere.pem cannot be used"),
+        (f"tls: {{{listen}, certificate: router.pem}}", "router.pem cannot be used"),  # no key
+        (f"tls: {{{listen}, certificate: router.pem, key: {other.key}}}", "cannot be used"),
+        (f"tls: {{{good}, authority: router.key}}", "router.key cannot be used"),
+    ):
+        [problem] = problems_of(wrong, tmp_path)
+        assert words in problem
+    assert identity.key.exists()
+
+
+def test_the_port_for_tls_is_not_that_of_another_door(tmp_path: Path) -> None:
+    make_identity(tmp_path, "router")
+    text = "tls: {listen: 127.0.0.1:8080, certificate: router.pem, key: router.key}"
+    [problem] = problems_of(text, tmp_path)
+    assert "port 8080 is taken by router.http" in problem
