@@ -74,7 +74,8 @@ class Candidate:
     @property
     def address(self) -> str:
         """Where it is, for a person: ``host:port``, or a URL."""
-        return f"{self.host}:{self.port}" if self.reach is None else self.reach.address
+        elsewhere = "" if self.reach is None else self.reach.address
+        return elsewhere or f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

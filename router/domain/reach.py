@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from router.domain.paths import PathTemplate
 
+ROUTER, MODALITY = "router", "modality"
+"""Whose AE title a candidate sees as the calling one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -37,6 +40,19 @@ class TlsFiles:
     authority: str = ""  # empty: the authorities of the system
     certificate: str = ""  # empty: the router shows none
     key: str = ""  # empty: it stands in the file of the certificate
+
+
+@dataclass(frozen=True, slots=True)
+class DimseReach:
+    """How an application entity is associated with, beyond host and port."""
+
+    tls: TlsFiles | None = None  # PS3.15 annex B; None: in the clear
+    calling: str = ROUTER  # whose AE title it sees as the calling one
+
+    @property
+    def address(self) -> str:
+        """Nothing but host and port."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +99,5 @@ class S3Reach:
         return f"{self.url}/{self.bucket}"
 
 
-Reach = WebReach | FolderReach | S3Reach
+Reach = DimseReach | WebReach | FolderReach | S3Reach
 """What a candidate of any kind but plain ``dimse`` has."""

@@ -7,10 +7,17 @@ from datetime import datetime
 from typing import TypeVar
 
 from router.domain.candidate import Candidate, CandidateState, Level, Origin, Priority
-from router.domain.reach import WebReach
+from router.domain.reach import ROUTER, Reach, WebReach
 from router.registry.request import RegistrationRequest
 from router.settings.candidate import CandidateSection
-from router.settings.kinds import DEFAULT_KIND, KINDS, knows, static_reach, web_endpoint
+from router.settings.kinds import (
+    DEFAULT_KIND,
+    KINDS,
+    dimse_reach,
+    knows,
+    static_reach,
+    web_endpoint,
+)
 
 T = TypeVar("T")
 
@@ -75,7 +82,7 @@ def registered_candidate(
         host=host,
         port=port,
         kind=_first(DEFAULT_KIND, said.kind),
-        reach=None if said.url is None else WebReach(said.url, gzip=said.gzip or False),
+        reach=_reach(said, yaml),
         criteria=said.criteria if yaml.criteria is None else yaml.criteria,
         discard=_first((), yaml.discard, said.discard_filters),
         level=_first(Level.STUDY, yaml.level, said.level),
@@ -97,6 +104,12 @@ def _endpoint(said: RegistrationRequest | CandidateSection) -> tuple[str, int]:
     if said.url is not None:
         return web_endpoint(said.url)
     return said.host or "", said.port or 0
+
+
+def _reach(said: RegistrationRequest, yaml: CandidateSection) -> Reach | None:
+    if said.url is not None:
+        return WebReach(said.url, gzip=said.gzip or False)
+    return dimse_reach(None, _first(ROUTER, yaml.calling, said.calling))
 
 
 def _is_asked(kind: str, *said: bool | None) -> bool:

@@ -22,6 +22,7 @@ from router.settings.kinds import DEFAULT_KIND, kinds_with, knows, lacks
 from router.settings.values import (
     CRITERIA_SCHEMA,
     AETitle,
+    Calling,
     Count,
     Flag,
     Host,
@@ -60,6 +61,8 @@ class RegistrationRequest(BaseModel):
     """DICOM port that the router shall send to; needed for kind dimse."""
     url: Annotated[WebAddress | None, Field(validate_default=True)] = None
     """Where a writer that is reached over HTTP takes studies."""
+    calling: Calling | None = None
+    """Calling AE title that the writer sees: the router's (default), or that of the modality."""
     gzip: Flag | None = None
     """Compress what is sent to an Orthanc's transfers accelerator; default false."""
     routing_criteria: CriteriaInOwnWords | None = Field(default=None, alias="routingCriteria")
@@ -82,7 +85,7 @@ class RegistrationRequest(BaseModel):
     discard: tuple[CriteriaInOwnWords, ...] | None = None
     """Studies that match any of these are not for this writer, though its criteria match."""
 
-    @field_validator("host", "port", "url", "gzip", "commitment")
+    @field_validator("host", "port", "url", "gzip", "calling", "commitment")
     @classmethod
     def _fits_the_kind(cls, value: object, info: ValidationInfo) -> object:
         kind, key = info.data.get("kind", ""), str(info.field_name)

@@ -7,6 +7,7 @@ from router.settings.hours import HoursText
 from router.settings.section import Location, Section
 from router.settings.values import (
     BucketName,
+    Calling,
     Count,
     Criteria,
     Flag,
@@ -77,7 +78,9 @@ class CandidateSection(Section):
     auth: AuthSection | None = None
     """What the router shows to the candidate at url."""
     tls: TlsSection | None = None
-    """Certificates, for a candidate whose url begins with https."""
+    """Certificates, for DICOM over TLS, or for a url that begins with https."""
+    calling: Calling | None = None
+    """Calling AE title that it sees: the router's (default), or that of the modality."""
     gzip: Flag | None = None
     """Compress what is sent to an Orthanc's transfers accelerator; default false."""
     criteria: Criteria | None = None

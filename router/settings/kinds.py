@@ -9,7 +9,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from router.domain.paths import parse_template
-from router.domain.reach import Credentials, FolderReach, Reach, S3Reach, Secret, TlsFiles, WebReach
+from router.domain.reach import (
+    ROUTER,
+    Credentials,
+    DimseReach,
+    FolderReach,
+    Reach,
+    S3Reach,
+    Secret,
+    TlsFiles,
+    WebReach,
+)
 from router.settings.candidate import AuthSection, CandidateSection, TlsSection
 
 DEFAULT_KIND = "dimse"
@@ -32,7 +42,7 @@ class Keys:
 
 
 KINDS: Mapping[str, Keys] = {
-    "dimse": Keys(("host", "port"), ("commitment",)),
+    "dimse": Keys(("host", "port"), ("tls", "calling", "commitment")),
     "stow-rs": Keys(("url",), ("auth", "tls")),
     "orthanc-rest": Keys(("url",), ("auth", "tls"), compares=True),
     "orthanc-transfers": Keys(("url",), ("auth", "tls", "gzip"), compares=True),
@@ -42,7 +52,7 @@ KINDS: Mapping[str, Keys] = {
 """Every kind that there is."""
 
 _OWN_KEYS = tuple(dict.fromkeys(key for keys in KINDS.values() for key in keys.address + keys.more))
-_FREE_KEYS = frozenset({"commitment"})  # may stand beside what a writer says of itself
+_FREE_KEYS = frozenset({"calling", "commitment"})  # may stand beside what a writer says of itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +131,20 @@ def static_reach(section: CandidateSection) -> Reach | None:
             section.files or DEFAULT_FILES,
         )
     if section.url is None:
-        return None
+        return dimse_reach(_tls_files(section.tls), section.calling)
     return WebReach(
         section.url,
         None if section.auth is None else _credentials(section.auth),
         _tls_files(section.tls),
         gzip=section.gzip or False,
     )
+
+
+def dimse_reach(tls: TlsFiles | None, calling: str | None) -> Reach | None:
+    """How an application entity is associated with; None: with nothing but host and port."""
+    if tls is None and calling in (None, ROUTER):
+        return None
+    return DimseReach(tls, calling or ROUTER)
 
 
 def _auth_misfits(auth: AuthSection) -> Iterator[str]:

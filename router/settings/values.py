@@ -351,6 +351,9 @@ BucketName = Annotated[StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0
 RegionName = Annotated[StrictStr, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 """The name of a region."""
 
+Calling = Literal["router", "modality"]
+"""Whose AE title a candidate sees as the calling one."""
+
 VariableName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """The name of a variable of the environment."""
 

@@ -38,7 +38,7 @@ async def test_a_read_error_may_pass_and_bytes_that_are_gone_do_not_come_back(
 ) -> None:
     association = cast(RequestedAssociation, None)  # never reached
     spool = cast(Spool, BrokenSpool(fault))
-    session = DimseSession(association, spool, frozenset(), lambda source: source)
+    session = DimseSession(association, spool, frozenset(), lambda source: source, lambda _: True)
 
     outcome = await session.send(item(1))
 

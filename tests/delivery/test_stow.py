@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from router.clock import SystemClock
+from router.delivery.destinations.secrets import tls_context
 from router.delivery.destinations.stow import StowDestination
 from router.delivery.destinations.web import Web
 from router.domain.candidate import Candidate
@@ -419,8 +420,6 @@ async def test_a_certificate_file_that_is_gone_is_named(case: Case, tmp_path: Pa
 
 
 def test_nothing_but_a_verified_certificate_is_enough() -> None:
-    from router.delivery.destinations.web import tls_context
-
     context = tls_context(TlsFiles())
 
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

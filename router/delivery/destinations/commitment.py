@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import anyio
 
+from router.delivery.destinations.secrets import tls_of
 from router.dicom import commitment, statuses, uids
 from router.dicom.dimse import NEventReportRQ
 from router.dicom.negotiation import propose
@@ -89,6 +90,7 @@ class CommitmentRequestor:
             contexts=propose([(uids.STORAGE_COMMITMENT_PUSH, _SYNTAX)]),
             timeouts=self._timeouts,
             reported=ear,
+            ssl_context=await tls_of(candidate),
         ) as association:
             status = await association.action(
                 uids.STORAGE_COMMITMENT_PUSH,

@@ -8,6 +8,7 @@ from functools import partial
 
 from router.delivery.destinations.commitment import CommitmentRequestor
 from router.delivery.destinations.paced import Paces
+from router.delivery.destinations.secrets import tls_of
 from router.delivery.destinations.verified import VerifiedSource
 from router.dicom import statuses, uids
 from router.dicom.negotiation import propose
@@ -22,6 +23,7 @@ from router.domain.errors import (
     RecordReclaimed,
     SpoolFailed,
 )
+from router.domain.reach import MODALITY, DimseReach
 from router.net.exchange import RequestorTimeouts
 from router.net.requestor import DataSource, RequestedAssociation, associate
 from router.ports import Clock, Spool
@@ -49,19 +51,40 @@ class DimseDestination:
     async def open(
         self, candidate: Candidate, items: Sequence[DeliveryItem]
     ) -> AsyncIterator[DimseSession]:
-        """An association that proposes what the items are, the most important first."""
-        pairs = dict.fromkeys((item.sop_class_uid, item.transfer_syntax_uid) for item in items)
+        """An association that proposes what the items are, the most important first.
+
+        What goes beyond its presentation contexts, or comes from another modality where the
+        candidate sees those, needs another one.
+        """
+        calling = self._calling(candidate, items[0]) if items else self._ae_title
+        pairs = dict.fromkeys(
+            (item.sop_class_uid, item.transfer_syntax_uid)
+            for item in items
+            if self._calling(candidate, item) == calling
+        )
         proposed = list(pairs)[:MAX_CONTEXTS]
         async with associate(
             candidate.host,
             candidate.port,
-            self._ae_title,
+            calling,
             candidate.ae_title,
             contexts=propose(proposed),
             timeouts=self._timeouts,
+            ssl_context=await tls_of(candidate),
         ) as association:
-            paced = partial(self._paces.paced, candidate)
-            yield DimseSession(association, self._spool, frozenset(proposed), paced)
+            yield DimseSession(
+                association,
+                self._spool,
+                frozenset(proposed),
+                partial(self._paces.paced, candidate),
+                lambda item: self._calling(candidate, item) == calling,
+            )
+
+    def _calling(self, candidate: Candidate, item: DeliveryItem) -> str:
+        """The calling AE title that the candidate sees for an instance."""
+        reach = candidate.reach
+        passes = isinstance(reach, DimseReach) and reach.calling == MODALITY
+        return (item.calling_ae_title if passes else "") or self._ae_title
 
     async def commit(
         self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
@@ -79,6 +102,7 @@ class DimseDestination:
             candidate.ae_title,
             contexts=propose([(uids.VERIFICATION, uids.IMPLICIT_VR_LITTLE_ENDIAN)]),
             timeouts=self._timeouts,
+            ssl_context=await tls_of(candidate),
         ) as association:
             status = await association.echo()
         if status != statuses.SUCCESS:
@@ -96,8 +120,13 @@ class DimseSession:
         spool: Spool,
         proposed: frozenset[tuple[str, str]],
         paced: Callable[[DataSource], DataSource],
+        is_ours: Callable[[DeliveryItem], bool],
     ):
-        """``paced`` gives each source the rate that the candidate may be sent to."""
+        """``paced`` gives each source the rate that the candidate may be sent to.
+
+        ``is_ours``: whether the association has the calling AE title for an instance.
+        """
+        self._is_ours = is_ours
         self._paced = paced
         self._association = association
         self._spool = spool
@@ -106,7 +135,7 @@ class DimseSession:
     def carries(self, item: DeliveryItem) -> bool:
         """Whether the item's SOP class and transfer syntax were proposed, accepted or not."""
         pair = item.sop_class_uid, item.transfer_syntax_uid
-        return self._association.is_open and pair in self._proposed
+        return self._association.is_open and pair in self._proposed and self._is_ours(item)
 
     async def send(self, item: DeliveryItem) -> Outcome:
         """One C-STORE; see the port.

@@ -23,6 +23,7 @@ from router.delivery.destinations.publication import (
     names_of,
     read_manifest,
 )
+from router.delivery.destinations.secrets import read_secret
 from router.delivery.destinations.streams import (
     UNREADABLE,
     FileStream,
@@ -32,7 +33,6 @@ from router.delivery.destinations.streams import (
     outcome_of_failure,
     spoiled,
 )
-from router.delivery.destinations.web import read_secret
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport
 from router.domain.delivery import Delivery, DeliveryItem, Outcome, OutcomeKind

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from router.delivery.destinations.verified import VerifiedSource
 from router.dicom.part10 import file_header
 from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
-from router.domain.errors import CorruptRecord, RouterError, SpoolFailed
+from router.domain.errors import CorruptRecord, RecordReclaimed, RouterError, SpoolFailed
 from router.domain.instance import Identity
 from router.net.requestor import DataSource
 from router.ports import Spool, SpoolReader
@@ -123,9 +123,12 @@ def spoiled(items: Sequence[DeliveryItem], index: int, outcome: Outcome) -> Sequ
 
 
 def outcome_of_failure(error: RouterError) -> Outcome:
-    """What an instance that could not be read means: a read error may pass, corruption is final."""
-    kind = OutcomeKind.PERMANENT if isinstance(error, CorruptRecord) else OutcomeKind.TEMPORARY
-    return Outcome(kind, None, str(error))
+    """What it means that an instance could not be read: an error of the disk may pass.
+
+    Bytes that have changed, or are gone, do not come back.
+    """
+    is_final = isinstance(error, CorruptRecord | RecordReclaimed)
+    return Outcome(OutcomeKind.PERMANENT if is_final else OutcomeKind.TEMPORARY, None, str(error))
 
 
 UNREADABLE = (SpoolFailed, CorruptRecord)

@@ -14,16 +14,16 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import aiohttp
 import anyio
 
 from router import __version__
+from router.delivery.destinations.secrets import read_secret, tls_context
 from router.domain.candidate import Candidate
 from router.domain.errors import AssociationLost, CandidateUnavailable, PeerTimeout
-from router.domain.reach import Credentials, Secret, TlsFiles, WebReach
+from router.domain.reach import Credentials, TlsFiles, WebReach
 from router.net.exchange import RequestorTimeouts
 
 MAX_ANSWER_BYTES = 16 * 1024**2
@@ -264,29 +264,9 @@ def _prepare(who: str, reach: WebReach) -> tuple[ssl.SSLContext | None, Mapping[
     return context, {} if reach.credentials is None else _authorization(who, reach.credentials)
 
 
-def tls_context(files: TlsFiles) -> ssl.SSLContext:
-    """A client's context; raises ``OSError`` (``SSLError``) when a file cannot be used."""
-    context = ssl.create_default_context(cafile=files.authority or None)
-    if files.certificate:
-        context.load_cert_chain(files.certificate, files.key or None)
-    return context
-
-
 def _authorization(who: str, credentials: Credentials) -> Mapping[str, str]:
     secret = read_secret(who, credentials.secret)
     if not credentials.user:
         return {"Authorization": f"Bearer {secret}"}
     basic = b64encode(f"{credentials.user}:{secret}".encode()).decode("ascii")
     return {"Authorization": f"Basic {basic}"}
-
-
-def read_secret(who: str, secret: Secret) -> str:
-    """The secret itself, without the blanks around it. Raises ``CandidateUnavailable``."""
-    try:
-        text = Path(secret.file).read_text("utf-8") if secret.file else os.environ[secret.variable]
-    except (OSError, UnicodeDecodeError, KeyError) as error:
-        raise CandidateUnavailable(f"{who}: {secret} cannot be read: {error}") from error
-    text = text.strip()
-    if not text or not text.isprintable():
-        raise CandidateUnavailable(f"{who}: what {secret} holds is no secret of one line")
-    return text
