@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +15,12 @@ import anyio
 import structlog
 import typer
 
+from candidates.writer.archive import Archive
+from candidates.writer.errors import WriterFailed
 from candidates.writer.registration import Announcement, Registrar, RegistrationRefused
-from candidates.writer.scp import WriterService
 from candidates.writer.storage import Storage
+from candidates.writer.verify import report_as_json, report_as_text, verify
+from candidates.writer.wiring import running_service
 from router.domain.criteria import parse_criteria
 from router.domain.errors import InvalidAETitle, InvalidCriteria
 from router.domain.identifiers import ae_title as parse_ae_title
@@ -36,12 +41,16 @@ class WriterSettings:
 
     ae_title: str
     directory: Path
+    index: Path | None  # None: in the directory
+    compress: bool
     host: str
     port: int  # 0 takes a free one
     router_url: str | None  # None: registers nowhere
     criteria: str | None  # None: a backup writer
     advertised_host: str
     token: str | None
+    commitment: bool  # the router shall ask for it
+    report_to: dict[str, tuple[str, int]]
 
 
 def _checked_ae_title(value: str) -> str:
@@ -75,15 +84,43 @@ def _is_http(url: str) -> bool:
         return False
 
 
-@app.command()
+Directory = Annotated[Path, typer.Option(envvar="STORAGE", help="Where instances are kept.")]
+IndexPath = Annotated[
+    Path | None,
+    typer.Option(envvar="INDEX", help="The index, a SQLite file; default: in that folder."),
+]
+
+
+def _address(text: str) -> tuple[str, tuple[str, int]]:
+    """AE title, host and port; raises ``ValueError``."""
+    title, _, where = text.partition("=")
+    parts = urlsplit(f"//{where}")
+    if not parts.hostname or not parts.port:
+        raise ValueError(f"{text!r} is not AET=HOST:PORT")
+    return parse_ae_title(title), (parts.hostname, parts.port)
+
+
+def _checked_addresses(values: list[str] | None) -> list[str] | None:
+    try:
+        for value in values or ():
+            _address(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return values
+
+
+@app.callback(invoke_without_command=True)
 def run(
+    context: typer.Context,
     ae_title: Annotated[
         str,
         typer.Option(envvar="AE_TITLE", callback=_checked_ae_title, help="This writer's AE title."),
     ] = "WRITER",
-    directory: Annotated[
-        Path, typer.Option(envvar="STORAGE", help="Where instances are kept.")
-    ] = Path("writer-data"),
+    directory: Directory = Path("writer-data"),
+    index: IndexPath = None,
+    compress: Annotated[
+        bool, typer.Option(envvar="COMPRESS", help="Keep compressed what gets smaller by it.")
+    ] = False,
     host: Annotated[str, typer.Option(envvar="LISTEN", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int,
@@ -112,18 +149,48 @@ def run(
     token: Annotated[
         str | None, typer.Option(envvar="REGISTRATION_TOKEN", help="Registration token.")
     ] = None,
+    commitment: Annotated[
+        bool,
+        typer.Option(
+            envvar="COMMITMENT",
+            help="Register to be asked for storage commitment of each study.",
+        ),
+    ] = False,
+    report_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="REPORT_TO",
+            callback=_checked_addresses,
+            help="AET=HOST:PORT of who takes storage commitment reports on a new association.",
+        ),
+    ] = None,
     log_json: Annotated[bool, typer.Option(envvar="LOG_JSON", help="Log JSON lines.")] = False,
 ) -> None:
     """Store what a router sends, register with it at start-up, stay registered."""
+    if context.invoked_subcommand is not None:
+        return
     configure_logging(json=log_json, level="INFO")
     advertised = advertise or (socket.gethostname() if host in EVERYWHERE else host)
-    settings = WriterSettings(ae_title, directory, host, port, router, criteria, advertised, token)
+    settings = WriterSettings(
+        ae_title=ae_title,
+        directory=directory,
+        index=index,
+        compress=compress,
+        host=host,
+        port=port,
+        router_url=router,
+        criteria=criteria,
+        advertised_host=advertised,
+        token=token,
+        commitment=commitment,
+        report_to=dict(map(_address, report_to or ())),
+    )
     reasons: list[str] = []
     try:
         anyio.run(serve, settings)
     except* RegistrationRefused as refusals:
         reasons += [f"the router refuses this writer: {one}" for one in faults_in(refusals)]
-    except* OSError as faults:
+    except* (OSError, WriterFailed) as faults:
         reasons += [f"the writer cannot run: {one}" for one in faults_in(faults)]
     for reason in reasons:
         log.error(reason)
@@ -131,25 +198,59 @@ def run(
         raise typer.Exit(1)
 
 
+@app.command("verify")
+def verify_command(
+    directory: Directory = Path("writer-data"),
+    index: IndexPath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+) -> None:
+    """Read every attachment of a stopped writer; exit status 1 if anything is wrong."""
+    configure_logging(json=False, level="WARNING")
+    try:
+        report = verify(directory, index)
+    except (OSError, WriterFailed) as error:
+        typer.echo(f"cannot verify: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(report_as_json(report) if as_json else report_as_text(report))
+    if not report.is_sound:
+        raise typer.Exit(1)
+
+
 async def serve(settings: WriterSettings) -> None:
     """Store and stay registered until SIGTERM or SIGINT, then finish what is being received.
 
-    Raises ``RegistrationRefused`` or ``OSError``, in groups.
+    Raises ``RegistrationRefused``, ``OSError`` or ``WriterFailed``, in groups or not.
     """
-    service = WriterService(settings.ae_title, Storage(settings.directory))
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(service.run)
-        async with Acceptor(service, host=settings.host, port=settings.port) as acceptor:
-            log.info(
-                "writer ready",
-                ae_title=settings.ae_title,
-                port=acceptor.port,
-                directory=str(settings.directory),
-            )
-            await _registered_until_told_to_stop(settings, acceptor.port)
-            log.info("writer stopping")
-            await acceptor.drain(STOP_WITHIN_S)
-        tasks.cancel_scope.cancel()
+    async with opened_archive(settings) as archive:
+        await _serve(settings, archive)
+
+
+@asynccontextmanager
+async def opened_archive(settings: WriterSettings) -> AsyncIterator[Archive]:
+    """The archive, owned by this process as long as the block runs; raises ``WriterFailed``."""
+    storage = Storage(settings.directory, compress=settings.compress)
+    archive = await anyio.to_thread.run_sync(Archive.open, storage, settings.index)
+    try:
+        yield archive
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(archive.close)
+
+
+async def _serve(settings: WriterSettings, archive: Archive) -> None:
+    async with (
+        running_service(settings.ae_title, archive, settings.report_to) as service,
+        Acceptor(service, host=settings.host, port=settings.port) as acceptor,
+    ):
+        log.info(
+            "writer ready",
+            ae_title=settings.ae_title,
+            port=acceptor.port,
+            directory=str(settings.directory),
+        )
+        await _registered_until_told_to_stop(settings, acceptor.port)
+        log.info("writer stopping")
+        await acceptor.drain(STOP_WITHIN_S)
 
 
 async def _registered_until_told_to_stop(settings: WriterSettings, port: int) -> None:
@@ -158,7 +259,11 @@ async def _registered_until_told_to_stop(settings: WriterSettings, port: int) ->
         async with anyio.create_task_group() as tasks:
             if settings.router_url is not None:
                 announcement = Announcement(
-                    settings.ae_title, settings.advertised_host, port, settings.criteria
+                    settings.ae_title,
+                    settings.advertised_host,
+                    port,
+                    settings.criteria,
+                    commitment=settings.commitment,
                 )
                 registrar = Registrar(settings.router_url, announcement, settings.token)
                 tasks.start_soon(registrar.run)

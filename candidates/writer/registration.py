@@ -49,12 +49,15 @@ class Announcement:
     host: str
     port: int
     criteria: str | None  # ATTRIBUTE|OPERATOR|VALUE; None registers a backup writer
+    commitment: bool = False  # to be asked for storage commitment of each study
 
     def body(self) -> dict[str, str | int]:
         """The JSON body of ``POST /candidates``."""
         body: dict[str, str | int] = {"aet": self.ae_title, "host": self.host, "port": self.port}
         if self.criteria:
             body["routingCriteria"] = self.criteria
+        if self.commitment:
+            body["commitment"] = True
         return body
 
 

@@ -1,15 +1,26 @@
-"""The writer's C-STORE SCP: a file per instance, acknowledged when it is durable and visible."""
+"""The writer's C-STORE SCP: acknowledges an instance when its file and its row are durable.
+
+Several threads seal what has arrived; one commits, all that waits by then in one transaction.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
 
 import anyio
 import structlog
 from anyio.abc import TaskStatus
+from anyio.streams.memory import MemoryObjectReceiveStream
 
-from candidates.writer.storage import IncomingFile, Storage, can_be_kept
+from candidates.writer.archive import Archive
+from candidates.writer.errors import IndexFailed
+from candidates.writer.index.recording import Arrival
+from candidates.writer.storage import IncomingFile
+from candidates.writer.tags import ATTRIBUTES
 from router.dicom import statuses
 from router.dicom.dimse import CStoreRQ, Message
 from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress, Respond
@@ -22,35 +33,83 @@ from router.domain.instance import Identity
 
 Answer = Callable[[int, str], None]
 
-PUBLISHERS = 4
+SEALERS = 4
 MAX_WAITING = 1024
+MAX_BATCH = 256
 NO_ROOM = statuses.OUT_OF_RESOURCES
+
+_USABLE = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,63}")
 
 log = structlog.get_logger(__name__)
 
 
+def can_be_kept(uid: str) -> bool:
+    """Whether a UID can name a study, though it be none by PS3.5 section 9.1.
+
+    Careless senders have such UIDs, and their studies must be kept as well.
+    """
+    return _USABLE.fullmatch(uid) is not None
+
+
+class Operation(Protocol):
+    """A service beside storage; runs elsewhere."""
+
+    def request(
+        self,
+        info: AssociationInfo,
+        message: Message,
+        context: AcceptedContext,
+        data: bytes | None,
+        respond: Respond,
+    ) -> bool:
+        """Take a request, to respond to it now or later; False: it is none of this service."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Arrived:
-    """A data set that has been written whole and waits to be published."""
+    """A data set that has been written whole and waits to be sealed."""
 
     file: IncomingFile
     header_length: int
     length: int
     request: CStoreRQ
     transfer_syntax_uid: str
+    calling_ae_title: str
     scan: ScanResult | None  # None: it has to be scanned from the file
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """An instance that cannot be stored, and why."""
+
+    status: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """An instance that waits to be committed."""
+
+    arrival: Arrival
     answer: Answer
 
 
 class WriterService:
     """Accepts associations, stores what they bring. Implements the acceptor's handler."""
 
-    def __init__(self, ae_title: str, storage: Storage):
-        self._acceptance = AcceptancePolicy(ae_titles=frozenset({ae_title}))
-        self.storage = storage
-        self.plan = ScanPlan.compile(())
+    def __init__(self, ae_title: str, archive: Archive, operations: Sequence[Operation] = ()):
+        """``operations`` are what it offers beside C-ECHO and C-STORE."""
+        self._acceptance = AcceptancePolicy(
+            ae_titles=frozenset({ae_title}), accept_storage_commitment=True
+        )
+        self.operations = operations
+        self.archive = archive
+        self.plan = ScanPlan.compile(ATTRIBUTES)
         self.limits = ScanLimits()
         self._send, self._receive = anyio.create_memory_object_stream[_Arrived](MAX_WAITING)
+        self._send_sealed, self._sealed = anyio.create_memory_object_stream[_Sealed](MAX_BATCH)
 
     def requested(self, request: AssociateRQ, peer: PeerAddress) -> AssociateAC | AssociateRJ:
         """Accept whoever calls this writer by its AE title."""
@@ -58,10 +117,10 @@ class WriterService:
 
     def opened(self, info: AssociationInfo) -> WriterAssociation:
         """The receiver of a new association."""
-        return WriterAssociation(self, info.calling_ae_title)
+        return WriterAssociation(self, info)
 
     def submit(self, arrived: _Arrived) -> None:
-        """Publish in a worker thread, then answer."""
+        """Seal and commit in worker threads, then answer."""
         try:
             self._send.send_nowait(arrived)
         except anyio.WouldBlock:
@@ -69,32 +128,49 @@ class WriterService:
             arrived.answer(NO_ROOM, "too many instances wait to be stored")
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Publish what arrives until cancelled."""
-        async with self._send, self._receive, anyio.create_task_group() as tasks:
-            for _ in range(PUBLISHERS):
-                tasks.start_soon(self._publish_all)
+        """Store what arrives until cancelled."""
+        async with (
+            self._send,
+            self._receive,
+            self._send_sealed,
+            self._sealed,
+            anyio.create_task_group() as tasks,
+        ):
+            for _ in range(SEALERS):
+                tasks.start_soon(self._seal_all)
+            tasks.start_soon(self._commit_all)
             task_status.started()
 
-    async def _publish_all(self) -> None:
+    async def _seal_all(self) -> None:
         async for arrived in self._receive:
-            status, comment = await anyio.to_thread.run_sync(self._publish, arrived)
-            arrived.answer(status, comment)
+            sealed = await anyio.to_thread.run_sync(self._seal, arrived)
+            if isinstance(sealed, _Refused):
+                arrived.answer(sealed.status, sealed.comment)
+            else:
+                await self._send_sealed.send(_Sealed(sealed, arrived.answer))
 
-    def _publish(self, arrived: _Arrived) -> tuple[int, str]:
-        scan = arrived.scan or self._scan(arrived)
-        study = scan.facts.get("StudyInstanceUID", ())
-        series = scan.facts.get("SeriesInstanceUID", ())
-        instance = arrived.request.sop_instance_uid
-        if not (study and series and all(map(can_be_kept, (study[0], series[0], instance)))):
-            arrived.file.discard()
-            return statuses.CANNOT_UNDERSTAND, "the data set lacks usable study or series UIDs"
+    def _seal(self, arrived: _Arrived) -> Arrival | _Refused:
         try:
-            self.storage.publish(arrived.file, self.storage.path_of(study[0], series[0], instance))
+            scan = arrived.scan or self._scan(arrived)
+            study = scan.facts.get("StudyInstanceUID", ())
+            series = scan.facts.get("SeriesInstanceUID", ())
+            instance = arrived.request.sop_instance_uid
+            if not (study and series and all(map(can_be_kept, (study[0], series[0], instance)))):
+                arrived.file.discard()
+                reason = "the data set lacks usable study or series UIDs"
+                return _Refused(statuses.CANNOT_UNDERSTAND, reason)
+            return Arrival(
+                arrived.request.sop_class_uid,
+                instance,
+                arrived.transfer_syntax_uid,
+                arrived.calling_ae_title,
+                datetime.now(UTC),
+                {**scan.facts, "StudyInstanceUID": study[:1], "SeriesInstanceUID": series[:1]},
+                self.archive.storage.seal(arrived.file),
+            )
         except OSError as error:
             arrived.file.discard()
-            log.error("an instance could not be stored", error=str(error))
-            return NO_ROOM, f"storage failed: {error.strerror}"
-        return statuses.SUCCESS, ""
+            return _out_of_resources(error)
 
     def _scan(self, arrived: _Arrived) -> ScanResult:
         def read(offset: int, size: int) -> bytes:
@@ -104,23 +180,62 @@ class WriterService:
             self.plan, arrived.transfer_syntax_uid, self.limits, read, arrived.length
         )
 
+    async def _commit_all(self) -> None:
+        async for first in self._sealed:
+            batch = [first, *_waiting(self._sealed, MAX_BATCH - 1)]
+            refused = await anyio.to_thread.run_sync(self._commit, [one.arrival for one in batch])
+            for one in batch:
+                if refused is None:
+                    one.answer(statuses.SUCCESS, "")
+                else:
+                    one.answer(refused.status, refused.comment)
+
+    def _commit(self, arrivals: list[Arrival]) -> _Refused | None:
+        try:
+            self.archive.commit(arrivals)
+        except OSError as error:
+            return _out_of_resources(error)
+        except IndexFailed as error:
+            log.error("instances could not be stored", instances=len(arrivals), error=str(error))
+            return _Refused(NO_ROOM, "the index failed")
+        return None
+
+
+def _waiting(stream: MemoryObjectReceiveStream[_Sealed], at_most: int) -> list[_Sealed]:
+    """What can be had without waiting."""
+    found: list[_Sealed] = []
+    while len(found) < at_most:
+        try:
+            found.append(stream.receive_nowait())
+        except (anyio.WouldBlock, anyio.EndOfStream):
+            break
+    return found
+
+
+def _out_of_resources(error: OSError) -> _Refused:
+    log.error("an instance could not be stored", error=str(error))
+    return _Refused(NO_ROOM, f"storage failed: {error.strerror}")
+
 
 class WriterAssociation:
     """One association of a modality or router with this writer."""
 
-    def __init__(self, service: WriterService, calling_ae_title: str):
+    def __init__(self, service: WriterService, info: AssociationInfo):
         self._service = service
-        self._calling_ae_title = calling_ae_title
+        self._info = info
 
     def begin_store(self, request: CStoreRQ, context: AcceptedContext) -> WriterReception:
         """An instance begins to arrive."""
-        return WriterReception(self._service, self._calling_ae_title, request, context)
+        return WriterReception(self._service, self._info.calling_ae_title, request, context)
 
     def request(
         self, message: Message, context: AcceptedContext, data: bytes | None, respond: Respond
     ) -> bool:
-        """No other operation is offered."""
-        return False
+        """Ask the operations in their order whose request it is."""
+        return any(
+            one.request(self._info, message, context, data, respond)
+            for one in self._service.operations
+        )
 
     def closed(self, how: AssociationEnd) -> None:
         """Nothing outlives the association."""
@@ -138,6 +253,7 @@ class WriterReception:
     ):
         self._service = service
         self._request = request
+        self._calling_ae_title = calling_ae_title
         self._transfer_syntax_uid = context.transfer_syntax
         self._scanner = DataSetScanner(service.plan, context.transfer_syntax, service.limits)
         self._length = 0
@@ -149,7 +265,7 @@ class WriterReception:
         self._header_length = len(header)
         self._file: IncomingFile | None = None
         try:
-            self._file = service.storage.begin(header)
+            self._file = service.archive.storage.begin(header)
         except OSError as error:
             self._fail(error)
 
@@ -179,6 +295,7 @@ class WriterReception:
                 self._length,
                 self._request,
                 self._transfer_syntax_uid,
+                self._calling_ae_title,
                 scan,
                 answer,
             )

@@ -7,19 +7,20 @@ that may be long: they are read in worker threads, and answered when that is don
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import anyio
 import structlog
 from anyio.abc import TaskStatus
 
 from router.commitment.awaited import AwaitedReports
-from router.commitment.service import CommitmentService
+from router.commitment.service import WayBack as Report
 from router.commitment.way_back import WayBack
 from router.dicom import commitment, statuses, uids
 from router.dicom.dimse import Message, NActionRQ, NActionRSP, NEventReportRQ, NEventReportRSP
 from router.dicom.handlers import AssociationInfo, Respond
 from router.dicom.negotiation import AcceptedContext
-from router.domain.commitment import Requester
+from router.domain.commitment import CommitmentRequest, Requester
 from router.domain.errors import CannotUnderstand, RouterError
 
 WORKERS = 2
@@ -40,10 +41,20 @@ class _Job:
     way_back: WayBack
 
 
+class Commitments(Protocol):
+    """Who decides about the requests."""
+
+    async def accept(
+        self, request: CommitmentRequest, requester: Requester, way_back: Report | None
+    ) -> int:
+        """Take a request on, to report later; the DIMSE status to answer."""
+        ...
+
+
 class CommitmentOperations:
     """Takes the requests of all associations, and answers each when it has been dealt with."""
 
-    def __init__(self, service: CommitmentService, awaited: AwaitedReports):
+    def __init__(self, service: Commitments, awaited: AwaitedReports):
         self._service = service
         self._awaited = awaited
         self._send, self._receive = anyio.create_memory_object_stream[_Job](MAX_WAITING)

@@ -314,7 +314,7 @@ def _proof(sent: dict[str, str], held: dict[str, str], belongs: bool) -> Proof:
 
 
 def _held(folder: Path) -> dict[str, str]:
-    files = (read_outgoing(path) for path in folder.glob("*/*/*.dcm"))
+    files = (read_outgoing(path) for path in folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"))
     return {file.sop_instance_uid: _digest(file) for file in files if file is not None}
 
 

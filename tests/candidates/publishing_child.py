@@ -1,4 +1,4 @@
-"""A process that publishes one instance and says so, to be watched by strace.
+"""A process that stores one instance and says so, to be watched by strace.
 
 ``python -m tests.candidates.publishing_child DIRECTORY``
 """
@@ -9,17 +9,19 @@ import os
 import sys
 from pathlib import Path
 
+from candidates.writer.archive import Archive
 from candidates.writer.storage import Storage
+from tests.candidates.arrivals import arrived
 
 
-def publish_one(root: Path) -> None:
-    """As the SCP does: write, publish, and only then answer."""
-    storage = Storage(root)
-    file = storage.begin(b"header")
-    file.write([memoryview(b"data set")])
-    storage.publish(file, storage.path_of("1.2", "1.2.3", "1.2.3.4"))
+def store_one(root: Path) -> None:
+    """As the SCP does: write, seal, commit, and only then answer."""
+    archive = Archive.open(Storage(root))
+    os.write(1, b"opened\n")
+    archive.commit([arrived(archive.storage, b"data set")])
     os.write(1, b"stored\n")
+    archive.close()
 
 
 if __name__ == "__main__":
-    publish_one(Path(sys.argv[1]))
+    store_one(Path(sys.argv[1]))

@@ -18,6 +18,7 @@ from anyio.abc import Process
 from router.dicom import statuses
 from router.domain.criteria import parse_criteria
 from router.registry.request import RegistrationRequest
+from tests.candidates.holdings import held_in
 from tests.candidates.sources import PausingModality, head_and_data_set
 from tests.candidates.test_registration import StandInRouter
 from tests.corpus import make_ct_series
@@ -114,6 +115,17 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in writer.stderr
 
 
+async def test_a_second_writer_on_one_folder_ends_and_says_why(tmp_path: Path) -> None:
+    async with started(tmp_path) as first:
+        await says(tmp_path, "writer ready")
+
+        second = await anyio.to_thread.run_sync(run, tmp_path)
+
+    assert second.returncode == 1
+    assert f"in use by process {first.pid}" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
 async def test_a_writer_that_its_router_refuses_says_why_and_ends(tmp_path: Path) -> None:
     router = StandInRouter(status=403, page="registration is closed")
 
@@ -175,8 +187,8 @@ async def test_sigterm_lets_an_instance_that_is_being_received_be_stored(tmp_pat
             assert await writer.wait() == 0
 
     assert status == statuses.SUCCESS
-    [kept] = (tmp_path / "writer").glob("*/*/*.dcm")
-    assert head_and_data_set(kept)[1] == head_and_data_set(path)[1]
+    [kept] = held_in(tmp_path / "writer")
+    assert head_and_data_set(kept.path)[1] == head_and_data_set(path)[1]
 
 
 async def test_sigterm_ends_an_idle_writer_at_once_and_its_heartbeats(tmp_path: Path) -> None:

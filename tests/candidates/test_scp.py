@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import pytest
 
-from candidates.writer.scp import WriterService
-from candidates.writer.storage import INCOMING, Storage
 from router.dicom import statuses
 from router.dicom.negotiation import propose
 from router.domain.errors import AssociationLost, AssociationRejected, SpoolFailed
-from router.net.acceptor import Acceptor
 from router.net.requestor import RequestedAssociation, associate
 from tests.candidates.sources import MemorySource, head_and_data_set
+from tests.candidates.writers import Writer, running_writer
 from tests.corpus import CorpusFile, make_ct_series, real_files
 
 WITHIN_S = 20
@@ -28,33 +25,10 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 ROUTABLE = [file for file in real_files() if file.is_routable]
 
 
-@dataclass(frozen=True)
-class Writer:
-    """A writer that listens on loopback."""
-
-    storage: Storage
-    port: int
-
-    async def store(self, sop_class: str, instance: str, syntax: str, data_set: bytes) -> int:
-        """Send one data set; the status that is answered."""
-        pairs = propose([(sop_class, syntax)])
-        with anyio.fail_after(WITHIN_S):
-            async with associate("127.0.0.1", self.port, "ROUTER", "WRITER", contexts=pairs) as it:
-                answer = await it.store(sop_class, instance, syntax, MemorySource(data_set))
-        return answer.status
-
-    def incoming(self) -> list[Path]:
-        return list((self.storage.root / INCOMING).iterdir())
-
-
 @pytest.fixture
 async def writer(tmp_path: Path) -> AsyncIterator[Writer]:
-    service = WriterService("WRITER", Storage(tmp_path / "writer"))
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(service.run)
-        async with Acceptor(service, host="127.0.0.1", port=0) as acceptor:
-            yield Writer(service.storage, acceptor.port)
-        tasks.cancel_scope.cancel()
+    async with running_writer(tmp_path / "writer") as writer:
+        yield writer
 
 
 async def test_an_instance_is_kept_byte_for_byte(writer: Writer, tmp_path: Path) -> None:
@@ -66,8 +40,8 @@ async def test_an_instance_is_kept_byte_for_byte(writer: Writer, tmp_path: Path)
     )
 
     assert status == statuses.SUCCESS
-    [kept] = writer.storage.files()
-    assert head_and_data_set(kept)[1] == data_set
+    [kept] = writer.held()
+    assert head_and_data_set(kept.path)[1] == data_set
 
 
 @pytest.mark.parametrize(
@@ -78,8 +52,8 @@ async def test_every_transfer_syntax_is_kept_as_it_is(writer: Writer, syntax: st
 
     status = await writer.store(file.sop_class_uid, file.sop_instance_uid, syntax, file.data_set)
 
-    [kept] = writer.storage.files()
-    header, data_set = head_and_data_set(kept)
+    [kept] = writer.held()
+    header, data_set = head_and_data_set(kept.path)
     assert status == statuses.SUCCESS
     assert header.transfer_syntax_uid == syntax
     assert data_set == file.data_set
@@ -91,7 +65,7 @@ async def test_a_data_set_that_names_no_study_is_refused_and_leaves_nothing(
     status = await writer.store(CT, "1.2.3", EXPLICIT, b"\x08\x00\x60\x00CS\x02\x00CT")
 
     assert status == statuses.CANNOT_UNDERSTAND
-    assert writer.storage.files() == []
+    assert writer.held() == []
     assert writer.incoming() == []
 
 
@@ -113,7 +87,7 @@ async def test_a_uid_that_is_none_by_the_standard_is_kept_nevertheless(writer: W
     status = await writer.store(CT, "1.2.3", EXPLICIT, data_set_of_study(b"Study_01-a"))
 
     assert status == statuses.SUCCESS
-    assert [path.parts[-3] for path in writer.storage.files()] == ["Study_01-a"]
+    assert [one.study for one in writer.held()] == ["Study_01-a"]
 
 
 async def test_who_calls_another_ae_title_is_rejected(writer: Writer) -> None:
@@ -154,4 +128,4 @@ async def test_an_association_that_breaks_in_mid_object_leaves_nothing(writer: W
     with anyio.fail_after(WITHIN_S):
         while writer.incoming():
             await anyio.sleep(0.01)
-    assert writer.storage.files() == []
+    assert writer.held() == []

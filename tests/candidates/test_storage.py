@@ -1,25 +1,27 @@
-"""A published instance is whole and durable; nothing else can be seen."""
+"""Attachments are written aside, sealed with their digests, and placed under their UUIDs."""
 
 from __future__ import annotations
 
-import re
+import hashlib
+import os
 import resource
-import shutil
-import subprocess
-import sys
-import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from candidates.writer.storage import INCOMING, IOV_MAX, IncomingFile, Storage
+from candidates.writer.storage import (
+    INCOMING,
+    IOV_MAX,
+    Attachment,
+    Compression,
+    IncomingFile,
+    Storage,
+)
 
-STUDY, SERIES, INSTANCE = "1.2", "1.2.3", "1.2.3.4"
-CHILD = [sys.executable, "-m", "tests.candidates.publishing_child"]
-
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+COMPRESSIBLE = bytes(100_000)
 
 
 @pytest.fixture
@@ -27,21 +29,35 @@ def storage(tmp_path: Path) -> Storage:
     return Storage(tmp_path / "writer")
 
 
+@pytest.fixture
+def compressing(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "writer", compress=True)
+
+
 def incoming(storage: Storage) -> list[Path]:
     return list((storage.root / INCOMING).iterdir())
 
 
 def received(storage: Storage, content: bytes) -> IncomingFile:
-    """A file that has arrived and is not published."""
+    """A file that has arrived and is not sealed."""
     file = storage.begin(b"header ")
     file.write([memoryview(content)])
     return file
 
 
-def publish(storage: Storage, content: bytes, instance: str = INSTANCE) -> Path:
-    path = storage.path_of(STUDY, SERIES, instance)
-    storage.publish(received(storage, content), path)
-    return path
+def placed(storage: Storage, content: bytes) -> Attachment:
+    attachment = storage.seal(received(storage, content))
+    storage.place(attachment.uuid)
+    return attachment
+
+
+def read_whole(storage: Storage, uuid: str) -> bytes:
+    with os.fdopen(storage.open(uuid), "rb") as file:
+        return file.read()
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
 
 
 def open_descriptors() -> int:
@@ -59,69 +75,85 @@ def files_end_at(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_published_instance_stands_under_its_study_and_series(storage: Storage) -> None:
-    path = publish(storage, b"data set")
+def test_an_attachment_stands_in_two_levels_of_folders_by_its_uuid(storage: Storage) -> None:
+    uuid = placed(storage, b"data set").uuid
 
-    assert path == storage.root / STUDY / SERIES / f"{INSTANCE}.dcm"
+    path = storage.root / uuid[:2] / uuid[2:4] / uuid
     assert path.read_bytes() == b"header data set"
-    assert storage.files() == [path]
+    assert list(storage.folders()) == [uuid[:4]]
+    assert storage.names(uuid[:4]) == [uuid]
     assert incoming(storage) == []
 
 
-def test_an_instance_that_still_arrives_is_not_seen(storage: Storage) -> None:
-    received(storage, b"the first half")
+def test_sealing_tells_size_and_md5_of_what_was_written(storage: Storage) -> None:
+    sealed = storage.seal(received(storage, b"data set"))
 
-    assert storage.files() == []
-
-
-def test_an_instance_that_arrives_again_replaces_the_older_one(storage: Storage) -> None:
-    path = publish(storage, b"old")
-
-    publish(storage, b"new")
-
-    assert path.read_bytes() == b"header new"
-    assert storage.files() == [path]
+    digest = md5(b"header data set")
+    assert sealed == Attachment(sealed.uuid, Compression.NONE, 15, digest, 15, digest)
 
 
-def test_a_reader_sees_the_old_instance_or_the_new_one_and_never_a_part(storage: Storage) -> None:
-    versions = [bytes([number]) * 100_000 for number in range(40)]
-    path = publish(storage, versions[0])
-    whole = {b"header " + version for version in versions}
-    replacing = threading.Thread(target=lambda: [publish(storage, one) for one in versions])
+def test_what_gets_smaller_is_compressed_and_both_digests_are_told(compressing: Storage) -> None:
+    sealed = placed(compressing, COMPRESSIBLE)
 
-    replacing.start()
-    seen = set()
-    while replacing.is_alive():
-        seen.add(path.read_bytes())
-    replacing.join()
-
-    assert seen <= whole
-    assert path.read_bytes() == b"header " + versions[-1]
+    stored = read_whole(compressing, sealed.uuid)
+    assert sealed.compression is Compression.ZLIB
+    assert zlib.decompress(stored) == b"header " + COMPRESSIBLE
+    assert (sealed.size, sealed.md5) == (100_007, md5(b"header " + COMPRESSIBLE))
+    assert (sealed.stored_size, sealed.stored_md5) == (len(stored), md5(stored))
+    assert sealed.stored_size < sealed.size
 
 
-def test_a_reader_that_holds_the_replaced_instance_keeps_it(storage: Storage) -> None:
-    path = publish(storage, b"old")
+def test_what_gets_no_smaller_is_kept_as_it_is(compressing: Storage) -> None:
+    noise = os.urandom(10_000)
 
-    with path.open("rb") as reader:
-        publish(storage, b"new")
+    sealed = placed(compressing, noise)
 
-        assert reader.read() == b"header old"
+    assert sealed.compression is Compression.NONE
+    assert read_whole(compressing, sealed.uuid) == b"header " + noise
+    assert incoming(compressing) == []
+
+
+def test_a_disk_that_fills_while_compressing_leaves_what_can_be_discarded(
+    compressing: Storage,
+) -> None:
+    file = received(compressing, os.urandom(3000) + COMPRESSIBLE)
+
+    with files_end_at(1000), pytest.raises(OSError, match="File too large"):
+        compressing.seal(file)
+    file.discard()
+
+    assert incoming(compressing) == []
+
+
+def test_an_attachment_that_is_not_placed_yet_can_be_read(storage: Storage) -> None:
+    sealed = storage.seal(received(storage, b"data set"))
+
+    assert read_whole(storage, sealed.uuid) == b"header data set"
+    assert storage.is_empty
+
+
+def test_a_reader_keeps_an_attachment_that_is_removed(storage: Storage) -> None:
+    uuid = placed(storage, b"data set").uuid
+
+    with os.fdopen(storage.open(uuid), "rb") as reader:
+        storage.remove(uuid)
+
+        assert reader.read() == b"header data set"
+
+
+def test_removing_leaves_no_empty_folders_and_can_be_done_twice(storage: Storage) -> None:
+    uuid = placed(storage, b"data set").uuid
+
+    storage.remove(uuid)
+    storage.remove(uuid)
+
+    assert not (storage.root / uuid[:2]).exists()
 
 
 def test_a_discarded_instance_leaves_nothing(storage: Storage) -> None:
     received(storage, b"the first half").discard()
 
     assert incoming(storage) == []
-
-
-def test_leftovers_of_an_interrupted_reception_are_removed_at_the_start(storage: Storage) -> None:
-    path = publish(storage, b"data set")
-    received(storage, b"the first half")
-
-    restarted = Storage(storage.root)
-
-    assert incoming(restarted) == []
-    assert restarted.files() == [path]
 
 
 def test_what_is_written_so_far_can_be_read(storage: Storage) -> None:
@@ -147,59 +179,3 @@ def test_a_disk_that_takes_no_header_leaves_no_file_and_no_descriptor(storage: S
 
     assert incoming(storage) == []
     assert open_descriptors() == before
-
-
-def test_an_instance_that_cannot_get_its_name_can_be_discarded(storage: Storage) -> None:
-    occupied = storage.path_of(STUDY, SERIES, INSTANCE)
-    occupied.mkdir(parents=True)
-    file = received(storage, b"data set")
-
-    with pytest.raises(OSError, match="Is a directory"):
-        storage.publish(file, occupied)
-    file.discard()
-
-    assert incoming(storage) == []
-
-
-def test_many_instances_of_a_new_study_may_be_published_at_once(storage: Storage) -> None:
-    instances = [f"1.2.3.{number}" for number in range(40)]
-    threads = [
-        threading.Thread(target=publish, args=(storage, instance.encode(), instance))
-        for instance in instances
-    ]
-
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sorted(path.stem for path in storage.files()) == sorted(instances)
-
-
-@needs_strace
-def test_an_instance_is_durable_before_it_has_its_name_and_named_before_it_is_answered(
-    tmp_path: Path,
-) -> None:
-    root, log = tmp_path / "volume" / "writer", tmp_path / "log"
-    calls = "trace=fsync,fdatasync,rename,mkdir,write"
-    watched = ["strace", "-f", "-qq", "-y", "-o", str(log), "-e", calls, *CHILD, str(root)]
-    child = subprocess.run(watched, capture_output=True, text=True, timeout=60, check=False)
-    if child.returncode:
-        pytest.skip("strace may not trace here")
-
-    place = re.escape(str(root))
-    in_order = [
-        rf"mkdir\(\"{re.escape(str(tmp_path))}/volume\"",
-        rf"fsync\(\d+<{re.escape(str(tmp_path))}>\) += 0",
-        rf"mkdir\(\"{place}\"",
-        rf"fsync\(\d+<{re.escape(str(tmp_path))}/volume>\) += 0",
-        rf"fdatasync\(\d+<{place}/\.incoming/\w+>\) += 0",
-        rf"mkdir\(\"{place}/1\.2\"",
-        rf"fsync\(\d+<{place}>\) += 0",
-        rf"mkdir\(\"{place}/1\.2/1\.2\.3\"",
-        rf"fsync\(\d+<{place}/1\.2>\) += 0",
-        rf"rename\(\"{place}/\.incoming/\w+\", \"{place}/1\.2/1\.2\.3/1\.2\.3\.4\.dcm\"\) += 0",
-        rf"fsync\(\d+<{place}/1\.2/1\.2\.3>\) += 0",
-        r"write\(1<.*\"stored",
-    ]
-    assert re.search(".*".join(in_order), log.read_text(), re.DOTALL), log.read_text()

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from candidates.writer.archive import Archive
 from candidates.writer.scp import WriterService
 from candidates.writer.storage import Storage
 from router.net.acceptor import Acceptor
@@ -19,12 +20,14 @@ from tests.e2e.stack import free_port
 @pytest.fixture
 async def writer(tmp_path: Path) -> AsyncIterator[str]:
     """A storage SCP called ROUTER; where it is."""
-    service = WriterService("ROUTER", Storage(tmp_path / "writer"))
+    archive = Archive.open(Storage(tmp_path / "writer"))
+    service = WriterService("ROUTER", archive)
     async with anyio.create_task_group() as tasks:
         await tasks.start(service.run)
         async with Acceptor(service, host="127.0.0.1", port=0) as acceptor:
             yield f"127.0.0.1:{acceptor.port}"
         tasks.cancel_scope.cancel()
+    archive.close()
 
 
 @pytest.fixture

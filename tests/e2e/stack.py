@@ -21,6 +21,7 @@ import psutil
 import yaml
 
 from router.dicom.part10 import read_file_header
+from tests.candidates.holdings import count_in, held_in
 
 PATIENCE_S = 60.0
 POLL_S = 0.05
@@ -187,11 +188,11 @@ class WriterProcess(Process):
 
     def data_sets(self) -> dict[str, bytes]:
         """SOP Instance UID to data set of everything stored."""
-        return {path.stem: data_set_of(path) for path in self.storage.glob("*/*/*.dcm")}
+        return {one.instance: data_set_of(one.path) for one in held_in(self.storage)}
 
     def count(self) -> int:
         """How many instances are stored."""
-        return sum(1 for _ in self.storage.glob("*/*/*.dcm"))
+        return count_in(self.storage)
 
 
 @contextmanager

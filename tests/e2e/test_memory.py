@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from tests.candidates.holdings import held_in
 from tests.corpus import make_ct_series
 from tests.e2e.stack import RouterProcess, WriterProcess, running, wait_until
 from tests.e2e.test_main_job import SETTINGS, Stack
@@ -48,6 +49,6 @@ def test_a_500_mb_object_is_received_and_forwarded_in_less_than_100_mb(tmp_path:
             stack.wait_until_settled()
 
     assert report["sent"] == 1
-    [stored] = backup.storage.glob("*/*/*.dcm")
-    assert stored.stat().st_size > 500_000_000
+    [stored] = held_in(backup.storage)
+    assert stored.path.stat().st_size > 500_000_000
     assert high_water.bytes < LIMIT_BYTES

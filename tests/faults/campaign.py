@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.candidates.holdings import held_in
 from tests.e2e.stack import Process, RouterProcess, WriterProcess
 from tests.faults import modality
 from tests.faults.journaling_writer import JOURNAL
@@ -106,8 +107,9 @@ def overstated(router: RouterProcess, writer: WriterProcess) -> list[str]:
     for delivery in all_of(router, "deliveries"):
         if delivery["ae_title"] == writer.ae_title and delivery["state"] == "delivered":
             claimed[delivery["study_instance_uid"]] += delivery["instances"]
+    held_of = Counter(one.study for one in held_in(writer.storage))
     return [
         f"{study}: {count} claimed, {held} held"
         for study, count in claimed.items()
-        if (held := len(list((writer.storage / study).glob("*/*.dcm")))) < count
+        if (held := held_of[study]) < count
     ]

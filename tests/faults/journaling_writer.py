@@ -13,36 +13,34 @@ from pathlib import Path
 
 import anyio
 
+from candidates.writer.archive import Archive
 from candidates.writer.registration import Announcement, Registrar
 from candidates.writer.scp import WriterService
-from candidates.writer.storage import IncomingFile, Storage
+from candidates.writer.storage import Attachment, IncomingFile, Storage
 from router.dicom.part10 import read_file_header
 from router.net.acceptor import Acceptor
 
 JOURNAL = "journal.txt"
-PIECE_BYTES = 1 << 20
 
 
 class JournalingStorage(Storage):
-    """Notes each instance, with the digest of its data set, before it is published."""
+    """Notes each instance, with the digest of its data set, before it is sealed."""
 
-    def publish(self, file: IncomingFile, final: Path) -> None:
+    def seal(self, file: IncomingFile) -> Attachment:
         """As the writer does, after a line in the journal."""
-        content = bytearray()
-        while piece := file.read(len(content), PIECE_BYTES):
-            content += piece
-        offset = read_file_header(bytes(content)).data_set_offset
-        digest = hashlib.sha256(content[offset:]).hexdigest()
+        content = b"".join(file.pieces())
+        header = read_file_header(content)
+        digest = hashlib.sha256(content[header.data_set_offset :]).hexdigest()
         with (self.root / JOURNAL).open("a") as journal:
-            journal.write(f"{final.stem} {digest}\n")
-        super().publish(file, final)
+            journal.write(f"{header.sop_instance_uid} {digest}\n")
+        return super().seal(file)
 
 
 async def serve(
     ae_title: str, port: int, folder: Path, router_url: str, criteria: str | None
 ) -> None:
     """Store and stay registered until killed."""
-    service = WriterService(ae_title, JournalingStorage(folder))
+    service = WriterService(ae_title, Archive.open(JournalingStorage(folder)))
     async with anyio.create_task_group() as tasks:
         await tasks.start(service.run)
         async with Acceptor(service, host="127.0.0.1", port=port):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.candidates.holdings import held_in
 from tests.e2e.stack import RouterProcess, WriterProcess, running, wait_until
 from tests.hostile.expected import CANNOT_UNDERSTAND, Fate, HostileObject, Uids
 from tests.hostile.fates import fates_in
@@ -74,8 +75,8 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         wait_until(lambda: router.candidates() == {"WRITER"}, "the writer is a candidate")
         records = send_all(router)
         wait_until(lambda: writer.count() >= passed, f"the writer has {passed} objects", 120)
-        files = {path.stem: path for path in writer.storage.glob("*/*/*.dcm")}
         assert "Traceback" not in router.log.read_text()
+        files = {one.instance: one.path for one in held_in(writer.storage)}
         yield Aftermath(records, fates_in(router.directory / "data" / "ledger.db"), files)
 
 

@@ -1,0 +1,1 @@
+"""The index: a database of what is in the storage area."""

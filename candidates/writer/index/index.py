@@ -1,0 +1,114 @@
+"""What the writer asks of its index. All of it blocks; each method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Row, delete, func, select
+
+from candidates.writer.index import recording
+from candidates.writer.index.database import Database
+from candidates.writer.index.recording import Arrival
+from candidates.writer.index.schema import LEVELS, attachment, instance, removal
+from candidates.writer.storage import Attachment
+from candidates.writer.tags import Level
+from router.ledger.chunks import chunks
+
+
+class Index:
+    """The index of a writer; what a method has written is on stable storage when it returns."""
+
+    def __init__(self, path: Path):
+        """Open, create or upgrade; raises ``IndexFailed``, as every method does."""
+        self.database = Database(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()
+
+    def record(self, arrivals: Sequence[Arrival], removed: Iterable[str] = ()) -> list[str]:
+        """Write a batch of instances; the UUIDs of attachments that are to be removed for it.
+
+        ``removed`` have been removed since.
+        """
+        with self.database.writing() as connection:
+            _forget(connection, removed)
+            return recording.record(connection, arrivals)
+
+    def remove_study(self, study_instance_uid: str, at: datetime) -> list[str]:
+        """Take a study out; the UUIDs of attachments that are to be removed for it."""
+        with self.database.writing() as connection:
+            return recording.remove_study(connection, study_instance_uid, at)
+
+    def known(self, uuids: Iterable[str]) -> set[str]:
+        """Those of these attachments that the index has."""
+        with self.database.reading() as connection:
+            return {
+                uuid
+                for some in chunks(uuids)
+                for uuid in connection.scalars(
+                    select(attachment.c.uuid).where(attachment.c.uuid.in_(some))
+                )
+            }
+
+    def removals(self) -> list[str]:
+        """Attachments whose files are to be removed."""
+        with self.database.reading() as connection:
+            return list(connection.scalars(select(removal.c.uuid)))
+
+    def forget_removals(self, uuids: Iterable[str]) -> None:
+        """These files have been removed."""
+        with self.database.writing() as connection:
+            _forget(connection, uuids)
+
+    def count(self, level: Level) -> int:
+        """How many patients, studies, series or instances there are."""
+        with self.database.reading() as connection:
+            return connection.scalar(select(func.count()).select_from(LEVELS[level])) or 0
+
+    def folders(self) -> set[str]:
+        """The first four digits of all attachments."""
+        with self.database.reading() as connection:
+            digits = func.substr(attachment.c.uuid, 1, 4)
+            return set(connection.scalars(select(digits).distinct()))
+
+    def attachments_in(self, folder: str) -> dict[str, Attachment]:
+        """The attachments that begin with four digits, by UUID."""
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                select(attachment).where(
+                    attachment.c.uuid >= folder, attachment.c.uuid < folder + "g"
+                )
+            )
+            return {row.uuid: attachment_of(row) for row in rows}
+
+    def attachments_of(self, sop_instance_uids: Iterable[str]) -> list[tuple[str, str, Attachment]]:
+        """SOP Instance UID, SOP class and attachment of those of these instances that are there."""
+        with self.database.reading() as connection:
+            return [
+                (row.sop_instance_uid, row.sop_class_uid, attachment_of(row))
+                for some in chunks(sop_instance_uids)
+                for row in connection.execute(
+                    select(instance.c.sop_instance_uid, instance.c.sop_class_uid, attachment)
+                    .join(attachment)
+                    .where(instance.c.sop_instance_uid.in_(some))
+                )
+            ]
+
+    def instance_of(self, uuid: str) -> str:
+        """The SOP Instance UID of an attachment; empty if there is no such attachment."""
+        with self.database.reading() as connection:
+            named = select(instance.c.sop_instance_uid).join(attachment)
+            return connection.scalar(named.where(attachment.c.uuid == uuid)) or ""
+
+
+def _forget(connection: Connection, uuids: Iterable[str]) -> None:
+    for some in chunks(uuids):
+        connection.execute(delete(removal).where(removal.c.uuid.in_(some)))
+
+
+def attachment_of(row: Row[tuple[object, ...]]) -> Attachment:
+    """The attachment of a row that has all of its columns."""
+    return Attachment(row.uuid, row.compression, row.size, row.md5, row.stored_size, row.stored_md5)

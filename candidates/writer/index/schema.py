@@ -1,0 +1,141 @@
+"""The index's tables: four levels with main tags, attachments, changes, removals.
+
+The migrations create the same schema step by step; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from candidates.writer.storage import Compression
+from candidates.writer.tags import MAIN_TAGS, Level, column_of
+from router.ledger.schema import UtcDateTime
+
+
+class ChangeKind(StrEnum):
+    """What happened to a patient, study, series or instance."""
+
+    ADDED = "added"
+    REPLACED = "replaced"  # an instance that came again
+    REMOVED = "removed"
+
+
+def _words(kind: type[StrEnum]) -> Enum:
+    return Enum(
+        kind, native_enum=False, length=16, values_callable=lambda words: [w.value for w in words]
+    )
+
+
+def _main_tags(level: Level) -> list[Column[str]]:
+    return [Column(column_of(keyword), Text, nullable=False) for keyword in MAIN_TAGS[level]]
+
+
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only by plain INTEGER
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+patient = Table(
+    "patient",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    *_main_tags(Level.PATIENT),
+    UniqueConstraint("patient_id"),
+)
+
+study = Table(
+    "study",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("parent_id", _Id, ForeignKey("patient.id"), nullable=False),
+    *_main_tags(Level.STUDY),
+    Column("last_arrival_at", UtcDateTime, nullable=False),
+    UniqueConstraint("study_instance_uid"),
+    Index(None, "parent_id"),
+    Index(None, "study_date"),
+    Index(None, "accession_number"),
+    Index(None, "last_arrival_at"),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("parent_id", _Id, ForeignKey("study.id"), nullable=False),
+    *_main_tags(Level.SERIES),
+    UniqueConstraint("parent_id", "series_instance_uid"),
+    Index(None, "series_instance_uid"),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("parent_id", _Id, ForeignKey("series.id"), nullable=False),
+    *_main_tags(Level.INSTANCE),
+    Column("transfer_syntax_uid", String(64), nullable=False),
+    Column("calling_ae_title", String(16), nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    UniqueConstraint("parent_id", "sop_instance_uid"),
+    Index(None, "sop_instance_uid"),
+)
+
+attachment = Table(
+    "attachment",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("instance_id", _Id, ForeignKey("instance.id"), nullable=False),
+    Column("uuid", String(36), nullable=False),
+    Column("compression", _words(Compression), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("md5", String(32), nullable=False),
+    Column("stored_size", BigInteger, nullable=False),
+    Column("stored_md5", String(32), nullable=False),
+    UniqueConstraint("uuid"),
+    Index(None, "instance_id"),
+)
+
+change = Table(
+    "change",
+    metadata,
+    Column("sequence", _Id, primary_key=True),
+    Column("kind", _words(ChangeKind), nullable=False),
+    Column("level", _words(Level), nullable=False),
+    Column("uid", Text, nullable=False),  # of a patient, the Patient ID
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,  # no number comes twice
+)
+
+removal = Table(
+    "removal",
+    metadata,
+    Column("uuid", String(36), primary_key=True),
+)
+"""Attachments that have no row any more, and whose files are to be removed."""
+
+LEVELS = {
+    Level.PATIENT: patient,
+    Level.STUDY: study,
+    Level.SERIES: series,
+    Level.INSTANCE: instance,
+}

@@ -1,0 +1,341 @@
+"""Storage area and index agree, whenever the process ends, and one process owns them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from candidates.writer.archive import INDEX, LOCK, Archive, Leftovers
+from candidates.writer.errors import ArchiveInUse, ArchiveMismatch, IndexFailed
+from candidates.writer.storage import INCOMING, Storage
+from candidates.writer.tags import Level
+from tests.candidates.arrivals import NOON, arrived
+from tests.candidates.holdings import held_in, query
+
+CHILD = [sys.executable, "-m", "tests.candidates.publishing_child"]
+HOLD = """
+import sys
+from pathlib import Path
+from typing import Any
+from candidates.writer.archive import Archive
+from candidates.writer.storage import Storage
+archive = Archive.open(Storage(Path(sys.argv[1])))
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "writer"
+
+
+@pytest.fixture
+def archive(root: Path) -> Iterator[Archive]:
+    archive = Archive.open(Storage(root))
+    yield archive
+    archive.close()
+
+
+def incoming(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / INCOMING).iterdir())
+
+
+def files_in(root: Path) -> list[Path]:
+    return sorted(root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"))
+
+
+def changes(root: Path) -> list[tuple[Any, ...]]:
+    return query(root, "SELECT kind, level, uid FROM change ORDER BY sequence")
+
+
+def crashed(archive: Archive) -> Path:
+    """The process has ended without a word; a test can only let go of the locks."""
+    archive.close()
+    return archive.storage.root
+
+
+def reopened(root: Path) -> Leftovers:
+    """What a start finds and puts in order; a second start then finds nothing."""
+    archive = Archive.open(Storage(root))
+    archive.close()
+    again = Archive.open(Storage(root))
+    assert again.leftovers == Leftovers(0, 0, 0)
+    again.close()
+    return archive.leftovers
+
+
+def test_what_is_committed_has_a_row_and_a_file(archive: Archive, root: Path) -> None:
+    archive.commit([arrived(archive.storage, b"one", "1.1"), arrived(archive.storage, b"2", "1.2")])
+
+    held = held_in(root)
+    assert [one.instance for one in held] == ["1.1", "1.2"]
+    assert [one.path.read_bytes() for one in held] == [b"header one", b"header 2"]
+    assert sorted(one.path for one in held) == files_in(root)
+    assert incoming(root) == []
+
+
+def test_each_level_has_its_main_tags_and_stands_once(archive: Archive, root: Path) -> None:
+    for number in range(3):
+        one = arrived(
+            archive.storage,
+            b"data set",
+            f"1.2.3.{number}",
+            PatientName="Doe^Jane",
+            StudyDate="20260301",
+            Modality="CT",
+            InstanceNumber=str(number),
+        )
+        archive.commit([one])
+
+    assert {level: archive.index.count(level) for level in Level} == {
+        Level.PATIENT: 1,
+        Level.STUDY: 1,
+        Level.SERIES: 1,
+        Level.INSTANCE: 3,
+    }
+    assert query(root, "SELECT patient_id, patient_name FROM patient") == [("P1", "Doe^Jane")]
+    assert query(root, "SELECT study_instance_uid, study_date FROM study") == [("1.2", "20260301")]
+    assert query(root, "SELECT series_instance_uid, modality FROM series") == [("1.2.3", "CT")]
+    assert query(root, "SELECT instance_number FROM instance") == [("0",), ("1",), ("2",)]
+
+
+def test_a_study_keeps_its_patient_whatever_a_later_instance_says(
+    archive: Archive, root: Path
+) -> None:
+    archive.commit([arrived(archive.storage, b"one", "1.1")])
+
+    archive.commit([arrived(archive.storage, b"two", "1.2", PatientID="P2")])
+
+    assert query(root, "SELECT patient_id FROM patient") == [("P1",)]
+    assert [one.study for one in held_in(root)] == ["1.2", "1.2"]
+
+
+def test_equal_uids_in_two_studies_are_two_instances(archive: Archive, root: Path) -> None:
+    one = arrived(archive.storage, b"one", study="1.2")
+    other = arrived(archive.storage, b"two", study="1.9")
+
+    archive.commit([one, other])
+
+    assert [(held.study, held.path.read_bytes()) for held in held_in(root)] == [
+        ("1.2", b"header one"),
+        ("1.9", b"header two"),
+    ]
+
+
+def test_an_instance_that_comes_again_replaces_the_older_one(archive: Archive, root: Path) -> None:
+    archive.commit([arrived(archive.storage, b"old")])
+
+    archive.commit([arrived(archive.storage, b"new")])
+
+    [held] = held_in(root)
+    assert held.path.read_bytes() == b"header new"
+    assert files_in(root) == [held.path]
+
+
+def test_of_an_instance_that_comes_twice_at_once_the_later_one_counts(
+    archive: Archive, root: Path
+) -> None:
+    archive.commit([arrived(archive.storage, b"old"), arrived(archive.storage, b"new")])
+
+    [held] = held_in(root)
+    assert held.path.read_bytes() == b"header new"
+    assert files_in(root) == [held.path]
+    assert incoming(root) == []
+
+
+def test_the_history_says_what_was_added_and_replaced_in_order(
+    archive: Archive, root: Path
+) -> None:
+    archive.commit([arrived(archive.storage, b"old")])
+    archive.commit([arrived(archive.storage, b"new")])
+
+    assert changes(root) == [
+        ("added", "patient", "P1"),
+        ("added", "study", "1.2"),
+        ("added", "series", "1.2.3"),
+        ("added", "instance", "1.2.3.4"),
+        ("replaced", "instance", "1.2.3.4"),
+    ]
+
+
+def test_a_study_that_is_removed_leaves_nothing_but_its_history(
+    archive: Archive, root: Path
+) -> None:
+    archive.commit([arrived(archive.storage, b"one", "1.1"), arrived(archive.storage, b"2", "1.2")])
+    archive.commit([arrived(archive.storage, b"stays", "9.1", study="9", PatientID="P9")])
+
+    assert archive.remove_study("1.2", NOON + timedelta(days=1)) == 2
+
+    [stays] = held_in(root)
+    assert files_in(root) == [stays.path]
+    assert query(root, "SELECT patient_id FROM patient") == [("P9",)]
+    assert changes(root)[-5:] == [
+        ("removed", "instance", "1.1"),
+        ("removed", "instance", "1.2"),
+        ("removed", "series", "1.2.3"),
+        ("removed", "study", "1.2"),
+        ("removed", "patient", "P1"),
+    ]
+
+
+def test_numbers_of_changes_never_come_again(archive: Archive, root: Path) -> None:
+    archive.commit([arrived(archive.storage, b"one")])
+    with closing(sqlite3.connect(root / INDEX)) as connection, connection:
+        connection.execute("DELETE FROM change")
+
+    archive.commit([arrived(archive.storage, b"two")])
+
+    assert query(root, "SELECT sequence FROM change") == [(5,)]
+
+
+def test_a_file_that_was_never_acknowledged_is_removed_at_the_start(archive: Archive) -> None:
+    archive.storage.begin(b"the first half").close()
+    arrived(archive.storage, b"sealed, and not committed")
+
+    root = crashed(archive)
+
+    assert reopened(root) == Leftovers(discarded=2, placed=0, removed=0)
+    assert (incoming(root), files_in(root)) == ([], [])
+
+
+def test_an_acknowledged_file_that_was_not_placed_is_placed_at_the_start(
+    archive: Archive,
+) -> None:
+    archive.index.record([arrived(archive.storage, b"data set")])
+
+    root = crashed(archive)
+
+    assert reopened(root) == Leftovers(discarded=0, placed=1, removed=0)
+    [held] = held_in(root)
+    assert held.path.read_bytes() == b"header data set"
+
+
+def test_a_file_that_was_replaced_and_not_removed_is_removed_at_the_start(
+    archive: Archive,
+) -> None:
+    archive.commit([arrived(archive.storage, b"old")])
+    archive.index.record([arrived(archive.storage, b"new")])
+
+    root = crashed(archive)
+
+    assert reopened(root) == Leftovers(discarded=0, placed=1, removed=1)
+    [held] = held_in(root)
+    assert held.path.read_bytes() == b"header new"
+    assert files_in(root) == [held.path]
+
+
+def test_a_batch_that_the_index_does_not_take_leaves_nothing(archive: Archive, root: Path) -> None:
+    with closing(sqlite3.connect(root / INDEX)) as connection, connection:
+        connection.execute("DROP TABLE change")
+
+    with pytest.raises(IndexFailed, match="no such table: change"):
+        archive.commit([arrived(archive.storage, b"data set")])
+
+    assert held_in(root) == []
+    assert (incoming(root), files_in(root)) == ([], [])
+
+
+def test_an_attachment_that_cannot_be_placed_is_kept_and_placed_at_the_next_start(
+    archive: Archive, root: Path
+) -> None:
+    one = arrived(archive.storage, b"data set")
+    in_the_way = root / one.attachment.uuid[:2]
+    in_the_way.write_text("a file stands here")
+
+    archive.commit([one])
+
+    with os.fdopen(archive.storage.open(one.attachment.uuid), "rb") as file:
+        assert file.read() == b"header data set"
+    in_the_way.unlink()
+    assert reopened(crashed(archive)) == Leftovers(discarded=0, placed=1, removed=0)
+
+
+def test_an_index_may_stand_elsewhere(root: Path, tmp_path: Path) -> None:
+    index = tmp_path / "elsewhere.db"
+    archive = Archive.open(Storage(root), index)
+    archive.commit([arrived(archive.storage, b"data set")])
+    archive.close()
+
+    assert index.exists()
+    assert not (root / INDEX).exists()
+
+
+def test_a_second_process_is_refused_and_told_who_owns_the_archive(root: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "open\n"
+
+        with pytest.raises(ArchiveInUse, match=rf"in use by process {owner.pid}: .*stop that one"):
+            Archive.open(Storage(root))
+        owner.communicate("", timeout=30)
+
+    Archive.open(Storage(root)).close()
+
+
+def test_one_index_for_two_storage_areas_is_refused(tmp_path: Path) -> None:
+    index = tmp_path / "index.db"
+    archive = Archive.open(Storage(tmp_path / "one"), index)
+
+    with pytest.raises(ArchiveInUse, match=re.escape(f"the index {index} is in use")):
+        Archive.open(Storage(tmp_path / "two"), index)
+
+    archive.close()
+    Archive.open(Storage(tmp_path / "two"), tmp_path / "two.db").close()
+
+
+def test_attachments_without_an_index_are_not_taken_for_an_empty_archive(archive: Archive) -> None:
+    archive.commit([arrived(archive.storage, b"data set")])
+    root = crashed(archive)
+    for path in root.glob(f"{INDEX}*"):
+        path.unlink()
+
+    with pytest.raises(ArchiveMismatch, match="holds attachments, but there is no index"):
+        Archive.open(Storage(root))
+
+    assert len(files_in(root)) == 1
+    assert (root / LOCK).exists()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_file_then_name_then_row_are_durable_before_an_instance_is_answered(
+    tmp_path: Path,
+) -> None:
+    root, log = tmp_path / "volume" / "writer", tmp_path / "log"
+    calls = "trace=fsync,fdatasync,rename,mkdir,write,pwrite64"
+    watched = ["strace", "-f", "-qq", "-y", "-o", str(log), "-e", calls, *CHILD, str(root)]
+    child = subprocess.run(watched, capture_output=True, text=True, timeout=60, check=False)
+    if child.returncode:
+        pytest.skip("strace may not trace here")
+
+    place = re.escape(str(root))
+    in_order = [
+        rf"mkdir\(\"{place}\"",
+        rf"fsync\(\d+<{re.escape(str(tmp_path))}/volume>\) += 0",
+        rf"mkdir\(\"{place}/\.incoming\"",
+        rf"fsync\(\d+<{place}>\) += 0",
+        r"write\(1<.*\"opened",
+        rf"fdatasync\(\d+<{place}/\.incoming/\S+>\) += 0",
+        rf"fsync\(\d+<{place}/\.incoming>\) += 0",
+        rf"pwrite64\(\d+<{place}/index\.db-wal>",
+        rf"fdatasync\(\d+<{place}/index\.db-wal>\) += 0",
+        rf"rename\(\"{place}/\.incoming/(\S+)\", \"{place}/\w\w/\w\w/\1\"\) += 0",
+        r"write\(1<.*\"stored",
+    ]
+    assert re.search(".*".join(in_order), log.read_text(), re.DOTALL), log.read_text()
