@@ -35,6 +35,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 log = structlog.get_logger(__name__)
 
 
+Addresses = dict[str, tuple[str, int]]
+"""Host and port by AE title."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriterSettings:
     """What a writer is told when it is started; checked by the command line."""
@@ -50,7 +54,8 @@ class WriterSettings:
     advertised_host: str
     token: str | None
     commitment: bool  # the router shall ask for it
-    report_to: dict[str, tuple[str, int]]
+    report_to: Addresses
+    move_to: Addresses
 
 
 def _checked_ae_title(value: str) -> str:
@@ -164,6 +169,14 @@ def run(
             help="AET=HOST:PORT of who takes storage commitment reports on a new association.",
         ),
     ] = None,
+    move_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="MOVE_TO",
+            callback=_checked_addresses,
+            help="AET=HOST:PORT of who may be sent to by C-MOVE.",
+        ),
+    ] = None,
     log_json: Annotated[bool, typer.Option(envvar="LOG_JSON", help="Log JSON lines.")] = False,
 ) -> None:
     """Store what a router sends, register with it at start-up, stay registered."""
@@ -184,6 +197,7 @@ def run(
         token=token,
         commitment=commitment,
         report_to=dict(map(_address, report_to or ())),
+        move_to=dict(map(_address, move_to or ())),
     )
     reasons: list[str] = []
     try:
@@ -239,7 +253,9 @@ async def opened_archive(settings: WriterSettings) -> AsyncIterator[Archive]:
 
 async def _serve(settings: WriterSettings, archive: Archive) -> None:
     async with (
-        running_service(settings.ae_title, archive, settings.report_to) as service,
+        running_service(
+            settings.ae_title, archive, settings.report_to, settings.move_to
+        ) as service,
         Acceptor(service, host=settings.host, port=settings.port) as acceptor,
     ):
         log.info(

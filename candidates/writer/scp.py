@@ -21,7 +21,7 @@ from candidates.writer.errors import IndexFailed
 from candidates.writer.index.recording import Arrival
 from candidates.writer.storage import IncomingFile
 from candidates.writer.tags import ATTRIBUTES
-from router.dicom import statuses
+from router.dicom import statuses, uids
 from router.dicom.dimse import CStoreRQ, Message
 from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress, Respond
 from router.dicom.negotiation import AcceptancePolicy, AcceptedContext, negotiate
@@ -102,7 +102,9 @@ class WriterService:
     def __init__(self, ae_title: str, archive: Archive, operations: Sequence[Operation] = ()):
         """``operations`` are what it offers beside C-ECHO and C-STORE."""
         self._acceptance = AcceptancePolicy(
-            ae_titles=frozenset({ae_title}), accept_storage_commitment=True
+            ae_titles=frozenset({ae_title}),
+            accept_storage_commitment=True,
+            services=frozenset({uids.STUDY_ROOT_FIND, uids.STUDY_ROOT_MOVE}),
         )
         self.operations = operations
         self.archive = archive

@@ -9,6 +9,8 @@ import anyio
 
 from candidates.writer.archive import Archive
 from candidates.writer.commitment import ArchiveCommitment
+from candidates.writer.query.finder import Finder
+from candidates.writer.query.mover import Mover
 from candidates.writer.scp import WriterService
 from router.commitment.awaited import AwaitedReports
 from router.commitment.operations import CommitmentOperations
@@ -16,14 +18,22 @@ from router.commitment.operations import CommitmentOperations
 
 @asynccontextmanager
 async def running_service(
-    ae_title: str, archive: Archive, report_to: Mapping[str, tuple[str, int]]
+    ae_title: str,
+    archive: Archive,
+    report_to: Mapping[str, tuple[str, int]],
+    move_to: Mapping[str, tuple[str, int]],
 ) -> AsyncIterator[WriterService]:
-    """The handler for an acceptor, with all that it offers, as long as the block runs."""
+    """The handler for an acceptor, with all that it offers, as long as the block runs.
+
+    ``report_to`` says who takes storage commitment reports on associations of their own,
+    ``move_to`` who may be sent to by C-MOVE: host and port by AE title.
+    """
     commitment = ArchiveCommitment(archive, report_to)
     operations = CommitmentOperations(commitment, AwaitedReports())
-    service = WriterService(ae_title, archive, [operations])
+    finder, mover = Finder(archive.index), Mover(archive, move_to)
+    service = WriterService(ae_title, archive, [operations, finder, mover])
     async with anyio.create_task_group() as tasks:
-        for run in (commitment.run, operations.run, service.run):
+        for run in (commitment.run, operations.run, finder.run, mover.run, service.run):
             await tasks.start(run)
         yield service
         tasks.cancel_scope.cancel()

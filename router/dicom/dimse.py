@@ -10,6 +10,7 @@ from router.dicom.commandset import CommandSetError
 
 C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
 C_FIND_RQ, C_FIND_RSP = 0x0020, 0x8020
+C_MOVE_RQ, C_MOVE_RSP = 0x0021, 0x8021
 C_ECHO_RQ, C_ECHO_RSP = 0x0030, 0x8030
 N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP = 0x0100, 0x8100
 N_ACTION_RQ, N_ACTION_RSP = 0x0130, 0x8130
@@ -82,6 +83,39 @@ class CFindRSP:
     message_id: int
     sop_class_uid: str
     status: int
+    has_data_set: bool = False
+    error_comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CMoveRQ:
+    """C-MOVE request; its identifier is the data set."""
+
+    message_id: int
+    sop_class_uid: str
+    move_destination: str
+    priority: int = MEDIUM
+    has_data_set: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SubOperations:
+    """How many C-STORE sub-operations have ended in which way."""
+
+    remaining: int | None  # None in the last response: there are none
+    completed: int
+    failed: int
+    warning: int
+
+
+@dataclass(frozen=True, slots=True)
+class CMoveRSP:
+    """C-MOVE response; the last one may carry an identifier that lists what failed."""
+
+    message_id: int
+    sop_class_uid: str
+    status: int
+    counts: SubOperations | None = None
     has_data_set: bool = False
     error_comment: str = ""
 
@@ -175,13 +209,16 @@ Request = (
     CEchoRQ
     | CStoreRQ
     | CFindRQ
+    | CMoveRQ
     | NActionRQ
     | NEventReportRQ
     | CCancelRQ
     | UnknownRequest
     | MalformedRequest
 )
-Response = CEchoRSP | CStoreRSP | CFindRSP | NActionRSP | NEventReportRSP | UnknownResponse
+Response = (
+    CEchoRSP | CStoreRSP | CFindRSP | CMoveRSP | NActionRSP | NEventReportRSP | UnknownResponse
+)
 Message = Request | Response
 
 _Elements = dict[int, int | str]
@@ -219,6 +256,7 @@ _REQUESTED_INSTANCE = (cs.REQUESTED_SOP_INSTANCE_UID, "RequestedSOPInstanceUID")
 _MANDATORY: dict[int, tuple[tuple[int, str], ...]] = {
     C_STORE_RQ: (_SOP_CLASS, _SOP_INSTANCE),
     C_FIND_RQ: (_SOP_CLASS,),
+    C_MOVE_RQ: (_SOP_CLASS, (cs.MOVE_DESTINATION, "MoveDestination")),
     N_ACTION_RQ: (_REQUESTED_CLASS, _REQUESTED_INSTANCE, (cs.ACTION_TYPE_ID, "ActionTypeID")),
     N_EVENT_REPORT_RQ: (_SOP_CLASS, _SOP_INSTANCE, (cs.EVENT_TYPE_ID, "EventTypeID")),
 }
@@ -252,6 +290,10 @@ def _decode_request(
         return CEchoRQ(message_id, sop_class, has_data_set)
     if command == C_FIND_RQ:
         return CFindRQ(message_id, sop_class, _number(elements, cs.PRIORITY), has_data_set)
+    if command == C_MOVE_RQ:
+        destination = _text(elements, cs.MOVE_DESTINATION).strip()
+        priority = _number(elements, cs.PRIORITY)
+        return CMoveRQ(message_id, sop_class, destination, priority, has_data_set)
     if command == N_EVENT_REPORT_RQ:
         event = _number(elements, cs.EVENT_TYPE_ID)
         return NEventReportRQ(message_id, sop_class, sop_instance, event, has_data_set)
@@ -286,6 +328,9 @@ def _decode_response(command: int, elements: _Elements, has_data_set: bool) -> R
         return CEchoRSP(message_id, sop_class, status, has_data_set)
     if command == C_FIND_RSP:
         return CFindRSP(message_id, sop_class, status, has_data_set, comment)
+    if command == C_MOVE_RSP:
+        counts = _sub_operations(elements)
+        return CMoveRSP(message_id, sop_class, status, counts, has_data_set, comment)
     if command == N_ACTION_RSP:
         action = _number(elements, cs.ACTION_TYPE_ID)
         return NActionRSP(message_id, sop_class, sop_instance, action, status, has_data_set)
@@ -293,6 +338,18 @@ def _decode_response(command: int, elements: _Elements, has_data_set: bool) -> R
         event = _number(elements, cs.EVENT_TYPE_ID)
         return NEventReportRSP(message_id, sop_class, sop_instance, event, status, has_data_set)
     return UnknownResponse(message_id, command, status, has_data_set)
+
+
+def _sub_operations(elements: _Elements) -> SubOperations | None:
+    if cs.COMPLETED_SUB_OPERATIONS not in elements:
+        return None
+    remaining = elements.get(cs.REMAINING_SUB_OPERATIONS)
+    return SubOperations(
+        remaining if isinstance(remaining, int) else None,
+        _number(elements, cs.COMPLETED_SUB_OPERATIONS),
+        _number(elements, cs.FAILED_SUB_OPERATIONS),
+        _number(elements, cs.WARNING_SUB_OPERATIONS),
+    )
 
 
 def _text(elements: _Elements, element: int) -> str:
@@ -387,7 +444,39 @@ def _find_rsp(message: CFindRSP) -> _Elements:
         cs.COMMAND_FIELD: C_FIND_RSP,
         cs.MESSAGE_ID_BEING_RESPONDED_TO: message.message_id,
         cs.STATUS: message.status,
+        **_comment(message.error_comment),
     }
+
+
+def _comment(text: str) -> _Elements:
+    return {cs.ERROR_COMMENT: text[:MAX_COMMENT]} if text else {}
+
+
+def _move_rq(message: CMoveRQ) -> _Elements:
+    return {
+        cs.AFFECTED_SOP_CLASS_UID: message.sop_class_uid,
+        cs.COMMAND_FIELD: C_MOVE_RQ,
+        cs.MESSAGE_ID: message.message_id,
+        cs.PRIORITY: message.priority,
+        cs.MOVE_DESTINATION: message.move_destination,
+    }
+
+
+def _move_rsp(message: CMoveRSP) -> _Elements:
+    elements: _Elements = {
+        cs.AFFECTED_SOP_CLASS_UID: message.sop_class_uid,
+        cs.COMMAND_FIELD: C_MOVE_RSP,
+        cs.MESSAGE_ID_BEING_RESPONDED_TO: message.message_id,
+        cs.STATUS: message.status,
+        **_comment(message.error_comment),
+    }
+    if message.counts is not None:
+        if message.counts.remaining is not None:
+            elements[cs.REMAINING_SUB_OPERATIONS] = message.counts.remaining
+        elements[cs.COMPLETED_SUB_OPERATIONS] = message.counts.completed
+        elements[cs.FAILED_SUB_OPERATIONS] = message.counts.failed
+        elements[cs.WARNING_SUB_OPERATIONS] = message.counts.warning
+    return elements
 
 
 def _action_rq(message: NActionRQ) -> _Elements:
@@ -439,6 +528,8 @@ _ENCODERS: dict[type[Message], Callable[..., _Elements]] = {
     CEchoRSP: _echo_rsp,
     CFindRQ: _find_rq,
     CFindRSP: _find_rsp,
+    CMoveRQ: _move_rq,
+    CMoveRSP: _move_rsp,
     NActionRQ: _action_rq,
     NActionRSP: _action_rsp,
     NEventReportRQ: _event_rq,

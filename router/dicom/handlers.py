@@ -18,8 +18,15 @@ It may be called long after the connection has died, and then does nothing.
 """
 
 
-Respond = Callable[[Message], None]
-"""Sends the response to one other request; called as :data:`Answer` is."""
+class Respond(Protocol):
+    """Sends a response to one other request; called as :data:`Answer` is.
+
+    A pending response may come before the last one, any number of times.
+    """
+
+    def __call__(self, message: Message, data: bytes | None = None) -> None:
+        """``data`` is its data set, if the message says that it has one."""
+        ...
 
 
 Invoked = Callable[[int | None], None]

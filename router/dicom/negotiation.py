@@ -65,6 +65,7 @@ class AcceptancePolicy:
     calling_ae_titles: frozenset[str] | None = None
     accept_unknown_sop_classes: bool = True
     accept_storage_commitment: bool = False
+    services: frozenset[str] = frozenset()  # abstract syntaxes beside storage
     max_length: int = DEFAULT_MAX_LENGTH
 
 
@@ -164,6 +165,8 @@ def accepts_sop_class(abstract_syntax: str, policy: AcceptancePolicy) -> bool:
         return True
     if abstract_syntax == uids.STORAGE_COMMITMENT_PUSH:
         return policy.accept_storage_commitment
+    if abstract_syntax in policy.services:
+        return True
     return (
         policy.accept_unknown_sop_classes
         and uids.is_valid_uid(abstract_syntax)

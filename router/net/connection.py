@@ -190,10 +190,15 @@ class Connection(asyncio.BufferedProtocol):
         self._abort("the acceptor stops")
         self._transport.abort()
 
-    def respond(self, context_id: int, message: Message) -> None:
-        """Send an answer, if the association is still there."""
-        if self._association.can_send:
-            self._association.send_message(context_id, message, self._loop.time())
+    def respond(self, context_id: int, message: Message, data: bytes | None = None) -> None:
+        """Send an answer and its data set, if the association is still there."""
+        association = self._association
+        if association.can_send:
+            association.send_message(context_id, message, self._loop.time())
+            if data is not None:
+                command = association.data_to_send()
+                buffers = association.data_buffers(context_id, memoryview(data), last=True)
+                self._transport.write(b"".join((command, *buffers)))
             self._answered()
 
     def fail(self, context_id: int, request: Failed, status: int, comment: str) -> None:

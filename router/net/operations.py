@@ -12,6 +12,8 @@ from router.dicom.dimse import (
     CEchoRSP,
     CFindRQ,
     CFindRSP,
+    CMoveRQ,
+    CMoveRSP,
     CStoreRQ,
     CStoreRSP,
     MalformedRequest,
@@ -31,14 +33,15 @@ MAX_COLLECTED_BYTES = 16 * 1024 * 1024
 
 MessageEvent = MessageStarted | DataFragments | MessageEnded | CommandReceived
 Failed = UnknownRequest | MalformedRequest
-Refusable = CEchoRQ | CStoreRQ | CFindRQ | NActionRQ | NEventReportRQ
+Asking = CFindRQ | CMoveRQ | NActionRQ | NEventReportRQ
+Refusable = CEchoRQ | CStoreRQ | Asking
 
 
 class Responder(Protocol):
     """Sends answers, as long as the association is there."""
 
-    def respond(self, context_id: int, message: Message) -> None:
-        """Send a response."""
+    def respond(self, context_id: int, message: Message, data: bytes | None = None) -> None:
+        """Send a response, with its data set if it has one."""
         ...
 
     def fail(self, context_id: int, request: Failed, status: int, comment: str) -> None:
@@ -103,7 +106,7 @@ class Operations:
         if isinstance(message, CStoreRQ) and may_bring_instances(context):
             self._reception = self._receiver.begin_store(message, context)
         else:
-            needs_data = isinstance(message, CFindRQ | NActionRQ | NEventReportRQ)
+            needs_data = isinstance(message, Asking)
             self._collector = _Collector(MAX_COLLECTED_BYTES if needs_data else 0)
 
     def _end(self, message: Message, context: AcceptedContext) -> None:
@@ -143,19 +146,19 @@ class Operations:
             case MalformedRequest(missing=missing):
                 comment = f"missing: {', '.join(missing)}"
                 self._responder.fail(context_id, message, statuses.MISSING_ATTRIBUTE, comment)
-            case CFindRQ() | NActionRQ() | NEventReportRQ():
+            case CFindRQ() | CMoveRQ() | NActionRQ() | NEventReportRQ():
                 self._ask(message, context, collector)
             case CCancelRQ() | _:
                 pass  # nothing to cancel, nothing asked
 
     def _ask(
         self,
-        request: CFindRQ | NActionRQ | NEventReportRQ,
+        request: Asking,
         context: AcceptedContext,
         collector: _Collector,
     ) -> None:
-        def respond(response: Message) -> None:
-            self._responder.respond(context.context_id, response)
+        def respond(message: Message, data: bytes | None = None) -> None:
+            self._responder.respond(context.context_id, message, data)
 
         if collector.overflowed:
             respond(refusal(request, statuses.RESOURCE_LIMITATION))
@@ -183,6 +186,8 @@ def refusal(request: Refusable, status: int) -> dimse.Response:
             return CStoreRSP(message_id, sop_class, instance, status)
         case CFindRQ():
             return CFindRSP(message_id, sop_class, status)
+        case CMoveRQ():
+            return CMoveRSP(message_id, sop_class, status)
         case NActionRQ(sop_instance_uid=instance, action_type_id=action):
             return NActionRSP(message_id, sop_class, instance, action, status)
         case NEventReportRQ(sop_instance_uid=instance, event_type_id=event):

@@ -147,8 +147,12 @@ class RequestedAssociation:
         sop_instance_uid: str,
         transfer_syntax_uid: str,
         source: DataSource,
+        *,
+        originator: tuple[str, int] | None = None,
     ) -> CStoreRSP:
         """C-STORE: what the peer answers.
+
+        ``originator`` is who asked for it by C-MOVE: AE title and message id.
 
         An error of the source ends the association in mid-object, so that the peer never takes a
         part for the whole. A peer that refuses the instance and leaves before it has all of it has
@@ -160,7 +164,14 @@ class RequestedAssociation:
                 f"{self._exchange.peer} does not accept {uids.name(sop_class_uid)} "
                 f"as {uids.name(transfer_syntax_uid)}"
             )
-        request = CStoreRQ(self._next_id(), sop_class_uid, sop_instance_uid)
+        title, number = originator or ("", None)
+        request = CStoreRQ(
+            self._next_id(),
+            sop_class_uid,
+            sop_instance_uid,
+            move_originator_ae_title=title,
+            move_originator_message_id=number,
+        )
         with self._operation():
             self._exchange.begin(context_id, request)
             try:

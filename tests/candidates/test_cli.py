@@ -24,7 +24,7 @@ from tests.candidates.test_registration import StandInRouter
 from tests.corpus import make_ct_series
 from tests.e2e.stack import free_port
 
-WITHIN_S = 30
+WITHIN_S = 60
 COMMAND = [sys.executable, "-m", "candidates.writer.cli"]
 WIDE = {"COLUMNS": "300", "TERMINAL_WIDTH": "300"}
 

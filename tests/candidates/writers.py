@@ -58,11 +58,12 @@ async def running_writer(
     *,
     compress: bool = False,
     report_to: Mapping[str, tuple[str, int]] | None = None,
+    move_to: Mapping[str, tuple[str, int]] | None = None,
 ) -> AsyncIterator[Writer]:
     """A writer as long as the block runs."""
     archive = Archive.open(Storage(root, compress=compress))
     async with (
-        running_service("WRITER", archive, report_to or {}) as service,
+        running_service("WRITER", archive, report_to or {}, move_to or {}) as service,
         Acceptor(service, host="127.0.0.1", port=0) as acceptor,
     ):
         yield Writer(archive, acceptor.port)

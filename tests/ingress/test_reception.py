@@ -418,5 +418,9 @@ async def test_no_other_operation_is_offered(tmp_path: Path) -> None:
     async with a_doorway(tmp_path) as doorway:
         context = AcceptedContext(1, CT, PLAIN)
         asked: list[Message] = []
-        assert not doorway.associate().request(CFindRQ(1, CT), context, b"", asked.append)
+
+        def respond(message: Message, data: bytes | None = None) -> None:
+            asked.append(message)
+
+        assert not doorway.associate().request(CFindRQ(1, CT), context, b"", respond)
         assert asked == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, literal, select, update
 
@@ -27,6 +27,7 @@ from router.ledger.chunks import chunks
 
 Key = tuple[int, str]
 """The id of the parent (0: it has none), and the UID."""
+K = TypeVar("K")
 Values = dict[str, Any]
 
 
@@ -69,10 +70,10 @@ def record(connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
     counted = list(latest.values())
     book = _Book(connection, counted[-1].received_at)
     studies = book.studies(counted)
-    in_series = {
-        (studies[one.value("StudyInstanceUID")], one.value("SeriesInstanceUID")): one
-        for one in reversed(counted)  # so that the first one counts
-    }
+    in_series = _first(
+        ((studies[one.value("StudyInstanceUID")], one.value("SeriesInstanceUID")), one)
+        for one in counted
+    )
     all_series = book.ensure(Level.SERIES, in_series)
     rows = {
         (
@@ -90,6 +91,14 @@ def record(connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
     ]
 
 
+def _first(pairs: Iterable[tuple[K, Arrival]]) -> dict[K, Arrival]:
+    """For each key the first one that has it, in their order."""
+    first: dict[K, Arrival] = {}
+    for key, arrival in pairs:
+        first.setdefault(key, arrival)
+    return first
+
+
 class _Book:
     """One batch while it is written."""
 
@@ -103,7 +112,7 @@ class _Book:
 
         A study keeps the patient that it came with first, whatever later instances say.
         """
-        first = {one.value("StudyInstanceUID"): one for one in reversed(arrivals)}
+        first = _first((one.value("StudyInstanceUID"), one) for one in arrivals)
         found = {uid: number for (_, uid), number in self._find(Level.STUDY, first).items()}
         self._connection.execute(
             update(study).where(study.c.id == bindparam("key")).values(last_arrival_at=self._at),
@@ -111,7 +120,7 @@ class _Book:
         )
         new = {uid: one for uid, one in first.items() if uid not in found}
         patients = self.ensure(
-            Level.PATIENT, {(0, one.value("PatientID")): one for one in new.values()}
+            Level.PATIENT, _first(((0, one.value("PatientID")), one) for one in new.values())
         )
         added = self.ensure(
             Level.STUDY,

@@ -1,0 +1,96 @@
+"""Data sets out of the storage area, compressed or not, as a requestor or a response reads them."""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+import anyio
+
+from candidates.writer.storage import PIECE_BYTES, Attachment, Compression, Storage
+from router.dicom.part10 import FileHeader, FileHeaderReader
+from router.domain.errors import CannotUnderstand, SpoolFailed
+from router.spool.linux import read_if_cached
+
+
+class Content:
+    """What an attachment holds, from its beginning to its end. Blocks."""
+
+    def __init__(self, descriptor: int, attachment: Attachment):
+        self._descriptor = descriptor
+        self._inflate = zlib.decompressobj() if attachment.compression is Compression.ZLIB else None
+        self._pending = b""
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end. Raises ``OSError`` or ``zlib.error``."""
+        inflate = self._inflate
+        if inflate is None:
+            return os.read(self._descriptor, size)
+        while not inflate.eof:
+            self._pending = self._pending or os.read(self._descriptor, PIECE_BYTES)
+            if not self._pending:
+                return b""
+            plain = inflate.decompress(self._pending, size)
+            self._pending = inflate.unconsumed_tail
+            if plain:
+                return plain
+        return b""
+
+
+class StoredDataSet:
+    """The data set of an attachment; a :class:`router.net.requestor.DataSource`, read in order."""
+
+    def __init__(self, descriptor: int, attachment: Attachment):
+        """Read the head of the file; raises ``CannotUnderstand``, ``OSError`` or ``zlib.error``."""
+        self._descriptor = descriptor
+        self._is_plain = attachment.compression is Compression.NONE
+        self._content = Content(descriptor, attachment)
+        reader = FileHeaderReader()
+        header: FileHeader | None = None
+        while header is None:
+            piece = self._content.read(4096)
+            header = reader.feed(piece) if piece else reader.finish()
+        self.header = header
+        self.length = attachment.size - header.data_set_offset
+        self._rest = bytes(reader.rest())
+
+    def try_read_into(self, buffer: memoryview, offset: int) -> int | None:
+        """Bytes that need no waiting for a disk, else None."""
+        if not self._is_plain:
+            return None
+        return read_if_cached(self._descriptor, buffer, self.header.data_set_offset + offset)
+
+    def close(self) -> None:
+        """Read no more."""
+        os.close(self._descriptor)
+
+    async def read_into(self, buffer: memoryview, offset: int) -> int:
+        """The next bytes; raises ``SpoolFailed``."""
+        try:
+            return await anyio.to_thread.run_sync(self._read_into, buffer, offset)
+        except (OSError, zlib.error) as error:
+            raise SpoolFailed(f"an attachment cannot be read: {error}") from error
+
+    def _read_into(self, buffer: memoryview, offset: int) -> int:
+        if self._is_plain:
+            at = self.header.data_set_offset + offset
+            return os.preadv(self._descriptor, [buffer], at)
+        piece = self._rest or self._content.read(len(buffer))
+        used, self._rest = piece[: len(buffer)], piece[len(buffer) :]
+        buffer[: len(used)] = used
+        return len(used)
+
+
+def open_data_set(storage: Storage, attachment: Attachment) -> StoredDataSet:
+    """A data set, to be closed by whoever asks for it. Blocks; raises ``SpoolFailed``."""
+    try:
+        descriptor = storage.open(attachment.uuid)
+    except OSError as error:
+        raise SpoolFailed(f"an attachment is not there: {error.strerror}") from error
+    try:
+        return StoredDataSet(descriptor, attachment)
+    except BaseException as error:
+        os.close(descriptor)
+        if isinstance(error, OSError | zlib.error | CannotUnderstand):
+            raise SpoolFailed(f"an attachment cannot be read: {error}") from error
+        raise
