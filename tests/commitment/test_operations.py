@@ -53,9 +53,9 @@ class Desk:
         )
         assert self.operations.request(MODALITY, message, CONTEXT, data, self._answered)
 
-    def _answered(self, response: Message) -> None:
-        assert isinstance(response, NActionRSP)
-        self.answers.append(response.status)
+    def _answered(self, message: Message, data: bytes | None = None) -> None:
+        assert isinstance(message, NActionRSP)
+        self.answers.append(message.status)
 
     async def answer_all(self, count: int) -> None:
         """Work until so many messages have been answered."""
