@@ -48,6 +48,12 @@ interop: $(VENV)/.dev peers ## measure every peer in every encoding, print the m
 faults: $(VENV)/.dev peers ## kill router and writers under load: KILLS=200 SEED=1
 	@$(BIN)/python -m pytest tests/faults/test_kills.py
 
+hostile: $(VENV)/.dev peers ## hostile objects against router, storescp, Orthanc, pynetdicom, kept in the docs
+	@$(BIN)/python -m tests.hostile.compare --write $(HOSTILE_ARGS)
+
+wire: $(VENV)/.dev peers ## the wire cases against the same four: WIRE_ARGS=--detail
+	@$(BIN)/python -m tests.wire.compare $(WIRE_ARGS)
+
 fuzz: $(VENV)/.dev ## fuzz every target from the kept corpus on: SECONDS=60
 	@mkdir -p build/fuzz && for target in $$(ls tests/fuzz/corpus); do mkdir -p build/fuzz/$$target && \
 	  echo "$$target" && PYTHONPATH=. $(BIN)/python -m tests.fuzz $$target -verbosity=0 \
@@ -70,5 +76,5 @@ $(VENV)/.dev: requirements/dev.txt requirements/build.txt pyproject.toml scripts
 	@sh scripts/venv.sh $(VENV) requirements/dev.txt requirements/build.txt
 	@touch $(VENV)/.runtime $@
 
-.PHONY: help demo test check format docs schema conformance peers lock interop faults fuzz bench \
+.PHONY: help demo test check format docs schema conformance peers lock interop wire hostile faults fuzz bench \
 	bench-smoke clean
