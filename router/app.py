@@ -54,7 +54,7 @@ from router.ingress.inspector import Inspector
 from router.ingress.recorder import Recorder
 from router.ingress.recovery import recover
 from router.ingress.store import Door
-from router.ingress.uploads import Uploads
+from router.ingress.uploads import Upload, Uploads
 from router.ledger.ledger import open_ledger
 from router.net.acceptor import Acceptor
 from router.net.counting import count_instances
@@ -252,7 +252,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
 
 
 @asynccontextmanager
-async def _serve_stow(settings: Settings, stow: Stow) -> AsyncIterator[HttpServer | None]:
+async def _serve_stow(settings: Settings, stow: Stow[Upload]) -> AsyncIterator[HttpServer | None]:
     """STOW-RS, if it is offered."""
     listen = settings.stow.listen
     if listen is None:
@@ -265,7 +265,7 @@ async def _serve_stow(settings: Settings, stow: Stow) -> AsyncIterator[HttpServe
 async def _drain(
     acceptors: Sequence[Acceptor],
     http: HttpServer | None,
-    stow: Stow,
+    stow: Stow[Upload],
     recorder: Recorder,
     dispatcher: Dispatcher,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +20,9 @@ from candidates.writer.errors import WriterFailed
 from candidates.writer.registration import Announcement, Registrar, RegistrationRefused
 from candidates.writer.storage import Storage
 from candidates.writer.verify import report_as_json, report_as_text, verify
-from candidates.writer.wiring import running_service
+from candidates.writer.wiring import running_service, serving_http
 from router.domain.criteria import parse_criteria
-from router.domain.errors import InvalidAETitle, InvalidCriteria
+from router.domain.errors import ConfigurationError, InvalidAETitle, InvalidCriteria
 from router.domain.identifiers import ae_title as parse_ae_title
 from router.net.acceptor import Acceptor
 from router.observe.faults import faults_in
@@ -56,6 +56,8 @@ class WriterSettings:
     commitment: bool  # the router shall ask for it
     report_to: Addresses
     move_to: Addresses
+    http: tuple[str, int] | None  # where STOW-RS is taken
+    http_token: str | None
 
 
 def _checked_ae_title(value: str) -> str:
@@ -98,11 +100,27 @@ IndexPath = Annotated[
 
 def _address(text: str) -> tuple[str, tuple[str, int]]:
     """AE title, host and port; raises ``ValueError``."""
-    title, _, where = text.partition("=")
-    parts = urlsplit(f"//{where}")
-    if not parts.hostname or not parts.port:
+    title, separator, where = text.partition("=")
+    if not separator:
         raise ValueError(f"{text!r} is not AET=HOST:PORT")
-    return parse_ae_title(title), (parts.hostname, parts.port)
+    return parse_ae_title(title), _host_and_port(where)
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    """Raises ``ValueError``."""
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname or not parts.port:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return parts.hostname, parts.port
+
+
+def _checked_http(value: str | None) -> str | None:
+    try:
+        if value:
+            _host_and_port(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value or None
 
 
 def _checked_addresses(values: list[str] | None) -> list[str] | None:
@@ -177,6 +195,15 @@ def run(
             help="AET=HOST:PORT of who may be sent to by C-MOVE.",
         ),
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HTTP", callback=_checked_http, help="HOST:PORT to take STOW-RS on; none: not."
+        ),
+    ] = None,
+    http_token: Annotated[
+        str | None, typer.Option(envvar="HTTP_TOKEN", help="Bearer token that STOW-RS asks for.")
+    ] = None,
     log_json: Annotated[bool, typer.Option(envvar="LOG_JSON", help="Log JSON lines.")] = False,
 ) -> None:
     """Store what a router sends, register with it at start-up, stay registered."""
@@ -198,13 +225,15 @@ def run(
         commitment=commitment,
         report_to=dict(map(_address, report_to or ())),
         move_to=dict(map(_address, move_to or ())),
+        http=_host_and_port(http) if http else None,
+        http_token=http_token,
     )
     reasons: list[str] = []
     try:
         anyio.run(serve, settings)
     except* RegistrationRefused as refusals:
         reasons += [f"the router refuses this writer: {one}" for one in faults_in(refusals)]
-    except* (OSError, WriterFailed) as faults:
+    except* (OSError, WriterFailed, ConfigurationError) as faults:
         reasons += [f"the writer cannot run: {one}" for one in faults_in(faults)]
     for reason in reasons:
         log.error(reason)
@@ -257,7 +286,12 @@ async def _serve(settings: WriterSettings, archive: Archive) -> None:
             settings.ae_title, archive, settings.report_to, settings.move_to
         ) as service,
         Acceptor(service, host=settings.host, port=settings.port) as acceptor,
+        AsyncExitStack() as stack,
     ):
+        if settings.http is not None:
+            host, port = settings.http
+            server = serving_http(service, host, port, settings.http_token)
+            await stack.enter_async_context(server)
         log.info(
             "writer ready",
             ae_title=settings.ae_title,

@@ -32,6 +32,8 @@ from router.dicom.scanner import DataSetScanner, ScanLimits, ScanPlan, ScanResul
 from router.domain.instance import Identity
 
 Answer = Callable[[int, str], None]
+Keep = Callable[[Arrival], tuple[int, str]]
+"""Takes a sealed instance, to have it committed later; the status and comment to answer."""
 
 SEALERS = 4
 MAX_WAITING = 1024
@@ -67,7 +69,7 @@ class Operation(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrived:
+class Arrived:
     """A data set that has been written whole and waits to be sealed."""
 
     file: IncomingFile
@@ -78,6 +80,7 @@ class _Arrived:
     calling_ae_title: str
     scan: ScanResult | None  # None: it has to be scanned from the file
     answer: Answer
+    keep: Keep | None = None  # None: it is committed as soon as it is sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,9 @@ class _Refused:
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """An instance that waits to be committed."""
+    """Instances that wait to be committed together."""
 
-    arrival: Arrival
+    arrivals: Sequence[Arrival]
     answer: Answer
 
 
@@ -110,7 +113,7 @@ class WriterService:
         self.archive = archive
         self.plan = ScanPlan.compile(ATTRIBUTES)
         self.limits = ScanLimits()
-        self._send, self._receive = anyio.create_memory_object_stream[_Arrived](MAX_WAITING)
+        self._send, self._receive = anyio.create_memory_object_stream[Arrived](MAX_WAITING)
         self._send_sealed, self._sealed = anyio.create_memory_object_stream[_Sealed](MAX_BATCH)
 
     def requested(self, request: AssociateRQ, peer: PeerAddress) -> AssociateAC | AssociateRJ:
@@ -121,7 +124,7 @@ class WriterService:
         """The receiver of a new association."""
         return WriterAssociation(self, info)
 
-    def submit(self, arrived: _Arrived) -> None:
+    def submit(self, arrived: Arrived) -> None:
         """Seal and commit in worker threads, then answer."""
         try:
             self._send.send_nowait(arrived)
@@ -148,10 +151,12 @@ class WriterService:
             sealed = await anyio.to_thread.run_sync(self._seal, arrived)
             if isinstance(sealed, _Refused):
                 arrived.answer(sealed.status, sealed.comment)
+            elif arrived.keep is not None:
+                arrived.answer(*arrived.keep(sealed))
             else:
-                await self._send_sealed.send(_Sealed(sealed, arrived.answer))
+                await self._send_sealed.send(_Sealed((sealed,), arrived.answer))
 
-    def _seal(self, arrived: _Arrived) -> Arrival | _Refused:
+    def _seal(self, arrived: Arrived) -> Arrival | _Refused:
         try:
             scan = arrived.scan or self._scan(arrived)
             study = scan.facts.get("StudyInstanceUID", ())
@@ -174,7 +179,7 @@ class WriterService:
             arrived.file.discard()
             return _out_of_resources(error)
 
-    def _scan(self, arrived: _Arrived) -> ScanResult:
+    def _scan(self, arrived: Arrived) -> ScanResult:
         def read(offset: int, size: int) -> bytes:
             return arrived.file.read(arrived.header_length + offset, size)
 
@@ -182,10 +187,24 @@ class WriterService:
             self.plan, arrived.transfer_syntax_uid, self.limits, read, arrived.length
         )
 
+    async def commit_together(self, arrivals: Sequence[Arrival]) -> tuple[int, str]:
+        """Commit sealed instances, all or none; the status and comment that hold for each."""
+        done, said = anyio.Event(), (statuses.SUCCESS, "")
+
+        def answer(status: int, comment: str) -> None:
+            nonlocal said
+            said = status, comment
+            done.set()
+
+        await self._send_sealed.send(_Sealed(arrivals, answer))
+        await done.wait()
+        return said
+
     async def _commit_all(self) -> None:
         async for first in self._sealed:
             batch = [first, *_waiting(self._sealed, MAX_BATCH - 1)]
-            refused = await anyio.to_thread.run_sync(self._commit, [one.arrival for one in batch])
+            arrivals = [arrival for one in batch for arrival in one.arrivals]
+            refused = await anyio.to_thread.run_sync(self._commit, arrivals)
             for one in batch:
                 if refused is None:
                     one.answer(statuses.SUCCESS, "")
@@ -252,8 +271,11 @@ class WriterReception:
         calling_ae_title: str,
         request: CStoreRQ,
         context: AcceptedContext,
+        keep: Keep | None = None,
     ):
+        """``keep`` takes it when it is sealed; without it, it is committed by itself."""
         self._service = service
+        self._keep = keep
         self._request = request
         self._calling_ae_title = calling_ae_title
         self._transfer_syntax_uid = context.transfer_syntax
@@ -291,7 +313,7 @@ class WriterReception:
             return
         scan = None if self._scanner.needs_stored_scan else self._scanner.finish()
         self._service.submit(
-            _Arrived(
+            Arrived(
                 file,
                 self._header_length,
                 self._length,
@@ -300,6 +322,7 @@ class WriterReception:
                 self._calling_ae_title,
                 scan,
                 answer,
+                self._keep,
             )
         )
 

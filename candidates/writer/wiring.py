@@ -12,8 +12,31 @@ from candidates.writer.commitment import ArchiveCommitment
 from candidates.writer.query.finder import Finder
 from candidates.writer.query.mover import Mover
 from candidates.writer.scp import WriterService
+from candidates.writer.stow import StowUpload, StowUploads
+from router.admin.server import STOP_WITHIN_S, HttpServer, serve_http
+from router.clock import SystemClock
 from router.commitment.awaited import AwaitedReports
 from router.commitment.operations import CommitmentOperations
+from router.dicomweb.application import Stow, StowLimits
+
+
+@asynccontextmanager
+async def serving_http(
+    service: WriterService, host: str, port: int, token: str | None
+) -> AsyncIterator[HttpServer]:
+    """STOW-RS into the archive as long as the block runs; raises ``ConfigurationError``."""
+    stow = Stow(
+        StowUploads(service),
+        SystemClock(),
+        StowLimits(),
+        readiness=tuple,
+        token=token,
+        conclude=StowUpload.conclude,
+    )
+    async with serve_http(stow.application(), host, port, key="--http") as server:
+        yield server
+        await server.stop_listening()
+        await stow.finish(STOP_WITHIN_S)
 
 
 @asynccontextmanager

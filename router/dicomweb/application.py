@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
+from typing import Generic, Protocol, TypeVar
 
 import aiohttp
 import anyio
@@ -18,7 +19,7 @@ from router.dicom import uids
 from router.dicom.multipart import MultipartReader
 from router.dicomweb.results import http_status, response_module
 from router.dicomweb.storing import BodyBrokenOff, Outcome, store
-from router.ingress.uploads import Uploads
+from router.ingress.uploads import PartTaker
 from router.net.patience import MIN_PROGRESS_BYTES
 from router.ports import Clock
 
@@ -28,6 +29,8 @@ RETRY_AFTER_S = 5
 _ACCEPTABLE = frozenset({DICOM_JSON, "application/json", "application/*", "*/*"})
 _BREAKS = (OSError, aiohttp.ClientError, web.RequestPayloadError, aiohttp.http.HttpProcessingError)
 """What reading a body raises when its connection is lost, or its framing is wrong."""
+
+T = TypeVar("T", bound=PartTaker, covariant=True)
 
 log = structlog.get_logger(__name__)
 
@@ -41,22 +44,42 @@ class StowLimits:
     message_s: float = 60.0
 
 
-class Stow:
+class Openings(Protocol[T]):
+    """What a request is stored by."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether nothing more can be taken in for now."""
+        ...
+
+    def open(self, address: str, study_instance_uid: str) -> T:
+        """A request begins, for this study (empty: for any)."""
+        ...
+
+
+async def _as_it_is(_upload: PartTaker, outcome: Outcome) -> Outcome:
+    return outcome
+
+
+class Stow(Generic[T]):
     """The Store transaction (PS3.18 section 10.5)."""
 
     def __init__(
         self,
-        uploads: Uploads,
+        uploads: Openings[T],
         clock: Clock,
         limits: StowLimits,
         readiness: Callable[[], Sequence[str]],
         token: str | None = None,
+        conclude: Callable[[T, Outcome], Awaitable[Outcome]] = _as_it_is,
     ):
+        """``conclude`` has the last word about what became of a request."""
         self._uploads = uploads
         self._clock = clock
         self._limits = limits
         self._readiness = readiness
         self._token = token
+        self._conclude = conclude
         self._requests = 0
         self._idle = anyio.Event()
 
@@ -84,12 +107,11 @@ class Stow:
         reader = self._examine(request)
         self._requests += 1
         try:
-            outcome = await store(
-                self._body(request.content),
-                reader,
-                self._uploads.open(request.remote or "", request.match_info.get("study", "")),
-                self._limits.max_instance_bytes,
-            )
+            study = request.match_info.get("study", "")
+            upload = self._uploads.open(request.remote or "", study)
+            limit = self._limits.max_instance_bytes
+            outcome = await store(self._body(request.content), reader, upload, limit)
+            outcome = await self._conclude(upload, outcome)
             return await _answer(request, outcome)
         finally:
             self._requests -= 1

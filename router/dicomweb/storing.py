@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from router.dicom.multipart import MultipartReader, PartBegins, PartData, PartEnds
 from router.dicomweb.results import Result
 from router.domain.errors import CannotUnderstand
-from router.ingress.uploads import FileReception, Upload
+from router.ingress.uploads import FileReception, PartTaker
 
 MAX_PARTS = 50_000
 """More instances than any study has; what becomes of each is kept until the answer."""
@@ -33,7 +33,7 @@ class Outcome:
 
 
 async def store(
-    body: AsyncIterator[bytes], reader: MultipartReader, upload: Upload, max_bytes: int | None
+    body: AsyncIterator[bytes], reader: MultipartReader, upload: PartTaker, max_bytes: int | None
 ) -> Outcome:
     """Take in the parts of a body, whatever happens to it; never raises for what is in it.
 

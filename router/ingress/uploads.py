@@ -6,13 +6,15 @@ An upload is a STOW-RS request, or what a watched folder holds until it is empty
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 import anyio
 
 from router.dicom import statuses, uids
+from router.dicom.handlers import Answer
 from router.dicom.negotiation import AcceptancePolicy, accepts_sop_class
 from router.dicom.part10 import FileHeader, FileHeaderReader
 from router.domain.errors import (
@@ -44,6 +46,50 @@ class UploadPolicy:
     source_ae_title: str
     called_ae_title: str
     completes: Completes = Completes.NAMED
+
+
+class PartReception(Protocol):
+    """One instance of an upload while it arrives."""
+
+    @property
+    def study_instance_uid(self) -> str:
+        """Its study, as far as it is known."""
+        ...
+
+    def refuse(self, fault: RouterError) -> None:
+        """It is not to be taken, whatever comes."""
+        ...
+
+    def write(self, fragments: Sequence[memoryview]) -> None:
+        """Take the next bytes of the data set; keep no view, raise nothing."""
+        ...
+
+    def finish(self, answer: Answer) -> None:
+        """The data set is complete: ``answer`` now or later."""
+        ...
+
+    def abandon(self) -> None:
+        """It breaks off in the middle."""
+        ...
+
+
+class PartTaker(Protocol):
+    """Takes the instances of one upload. What its fields are is said of :class:`Upload`."""
+
+    stored: set[str]
+    failures: int
+
+    def begin(self, header: FileHeader) -> PartReception:
+        """An instance begins to arrive, whose File Meta group said this."""
+        ...
+
+    def refuse(self, fault: RouterError) -> PartReception:
+        """Something arrives that cannot be an instance."""
+        ...
+
+    def close(self, *, is_whole: bool) -> None:
+        """The request is over; ``is_whole``: it did not break off."""
+        ...
 
 
 class Uploads:
@@ -152,12 +198,12 @@ class FileReception:
     cannot be a file, whatever comes.
     """
 
-    def __init__(self, upload: Upload, max_bytes: int | None, fault: str = ""):
+    def __init__(self, upload: PartTaker, max_bytes: int | None, fault: str = ""):
         self._upload = upload
         self._max_bytes = max_bytes
         self._bytes = 0
         self._head = FileHeaderReader()
-        self._reception: Reception | None = None
+        self._reception: PartReception | None = None
         self.identity = ("", "")
         if fault:
             self._reception = upload.refuse(CannotUnderstand(fault))
@@ -182,7 +228,7 @@ class FileReception:
         except RouterError as fault:
             self._reception = self._upload.refuse(fault)
 
-    def _begin(self) -> Reception:
+    def _begin(self) -> PartReception:
         """The head is whole: the data set begins. Raises ``CannotUnderstand``."""
         header = self._head.finish()
         self.identity = (header.sop_class_uid, header.sop_instance_uid)

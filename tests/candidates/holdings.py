@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from candidates.writer.archive import INDEX
 
+PLACED_WITHIN_S = 10.0
 EVERYTHING = """
 SELECT study.study_instance_uid, series.series_instance_uid, instance.sop_instance_uid,
        attachment.uuid
@@ -43,7 +45,19 @@ def query(storage: Path, sql: str, *parameters: str) -> list[tuple[Any, ...]]:
 
 
 def held_in(storage: Path) -> list[Held]:
-    """Every instance that the index of a storage area names, with its file."""
+    """Every instance that the index of a storage area names, with its file.
+
+    A row is there a moment before its file is in its place.
+    """
+    deadline = time.monotonic() + PLACED_WITHIN_S
+    while True:
+        held = _rows(storage)
+        if all(one.path.exists() for one in held) or time.monotonic() > deadline:
+            return held
+        time.sleep(0.01)  # noqa: TID251 - looking at another process from outside
+
+
+def _rows(storage: Path) -> list[Held]:
     return [
         Held(study, series, instance, storage / uuid[:2] / uuid[2:4] / uuid)
         for study, series, instance, uuid in query(storage, EVERYTHING)

@@ -11,7 +11,7 @@ import anyio
 
 from candidates.writer.archive import Archive
 from candidates.writer.storage import INCOMING, Storage
-from candidates.writer.wiring import running_service
+from candidates.writer.wiring import running_service, serving_http
 from router.dicom.negotiation import propose
 from router.net.acceptor import Acceptor
 from router.net.requestor import associate
@@ -50,6 +50,26 @@ class Writer:
     def incoming(self) -> list[Path]:
         """What is arriving."""
         return list((self.archive.storage.root / INCOMING).iterdir())
+
+
+@dataclass(frozen=True)
+class StowWriter(Writer):
+    """A writer that takes STOW-RS as well."""
+
+    stow_port: int
+
+
+@asynccontextmanager
+async def running_stow_writer(root: Path, token: str | None = None) -> AsyncIterator[StowWriter]:
+    """A writer with a port for STOW-RS, as long as the block runs."""
+    archive = Archive.open(Storage(root))
+    async with (
+        running_service("WRITER", archive, {}, {}) as service,
+        Acceptor(service, host="127.0.0.1", port=0) as acceptor,
+        serving_http(service, "127.0.0.1", 0, token) as server,
+    ):
+        yield StowWriter(archive, acceptor.port, server.port)
+    archive.close()
 
 
 @asynccontextmanager

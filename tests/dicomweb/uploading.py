@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -70,6 +70,13 @@ class StowRouter(RouterProcess):
             ],
             f"{sop_instance_uid} is in {what}",
         )[0]
+
+
+class StowPort(Protocol):
+    """Whoever takes STOW-RS on loopback."""
+
+    @property
+    def stow_port(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ def body_of(contents: Iterable[bytes]) -> bytes:
 
 
 def post(
-    router: StowRouter,
+    router: StowPort,
     body: bytes | Iterator[bytes],
     study: str = "",
     headers: Mapping[str, str] | None = None,
@@ -167,12 +174,12 @@ def post(
         connection.close()
 
 
-def post_files(router: StowRouter, contents: Sequence[bytes], study: str = "") -> Answer:
+def post_files(router: StowPort, contents: Sequence[bytes], study: str = "") -> Answer:
     """Send these files in one request."""
     return post(router, body_of(contents), study)
 
 
-def begin(router: StowRouter, length: int) -> socket.socket:
+def begin(router: StowPort, length: int) -> socket.socket:
     """A connection on which a body of this length has been announced."""
     connection = socket.create_connection(("127.0.0.1", router.stow_port), PATIENCE_S)
     head = (
