@@ -36,6 +36,9 @@ schema: $(VENV)/.runtime ## regenerate config/schema.json
 conformance: $(VENV)/.runtime ## regenerate the tables of docs/conformance-statement.md
 	@$(BIN)/python -m router.conformance docs/conformance-statement.md
 
+reference: $(VENV)/.runtime ## regenerate docs/http.md and docs/yaml.md
+	@$(BIN)/python -m router.reference docs
+
 peers: ## install the real peers that the tests talk to (Debian packages)
 	@sh scripts/peers.sh
 
@@ -44,6 +47,9 @@ lock: $(VENV)/.dev ## resolve the dependencies anew, with hashes
 
 interop: $(VENV)/.dev peers ## measure every peer in every encoding, print the matrix: INTEROP_ARGS=--write
 	@$(BIN)/python -m tests.interop.matrix $(INTEROP_ARGS)
+
+compose-test: $(VENV)/.dev ## build and start compose/orthanc.yaml, and send: needs Docker (or podman) and compose
+	@$(BIN)/python -m pytest tests/containers/stack.py
 
 faults: $(VENV)/.dev peers ## kill router and writers under load: KILLS=200 SEED=1
 	@$(BIN)/python -m pytest tests/faults/test_kills.py
@@ -76,5 +82,5 @@ $(VENV)/.dev: requirements/dev.txt requirements/build.txt pyproject.toml scripts
 	@sh scripts/venv.sh $(VENV) requirements/dev.txt requirements/build.txt
 	@touch $(VENV)/.runtime $@
 
-.PHONY: help demo test check format docs schema conformance peers lock interop wire hostile faults fuzz bench \
-	bench-smoke clean
+.PHONY: help demo test check format docs schema conformance reference peers lock interop \
+	wire hostile compose-test faults fuzz bench bench-smoke clean

@@ -1,0 +1,136 @@
+"""``make compose-test``: the compose files at a real engine. Not part of ``make test``.
+
+``COMPOSE`` is the command (default ``docker compose``, version 2). Missing images are built.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pydicom
+import pytest
+
+from tests.corpus import make_ct_series, make_dx
+from tests.e2e.stack import wait_until
+
+ROOT = Path(__file__).parents[2]
+FILES = ("minimal.yaml", "seed.yaml", "orthanc.yaml")
+ROUTER = "http://127.0.0.1:8042"
+ORTHANCS = {
+    "GENERIC": "http://127.0.0.1:8090",
+    "XRAY": "http://127.0.0.1:8091",
+    "BACKUP": "http://127.0.0.1:8092",
+}
+START_WITHIN_S = 120.0
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+def compose(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run compose with one of the files, in a project of its own: no data of others is touched."""
+    command = shlex.split(os.environ.get("COMPOSE", "docker compose"))
+    where = ["--project-name", "dicom-router-test", "--file", f"compose/{name}"]
+    return subprocess.run(
+        [*command, *where, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def must(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def answer(url: str) -> Any:
+    """What is answered as JSON; None while nothing answers."""
+    try:
+        with urlopen(url, timeout=10) as response:
+            return json.load(response)
+    except (URLError, OSError):
+        return None
+
+
+@pytest.fixture(scope="module")
+def orthancs() -> Iterator[None]:
+    """The architecture of the seed, with real Orthancs."""
+    try:
+        must(compose("orthanc.yaml", "up", "--detach"))
+        wait_until(lambda: live() == set(ORTHANCS), "all register themselves", START_WITHIN_S)
+        yield
+    finally:
+        must(compose("orthanc.yaml", "down", "--volumes", "--timeout", "20"))
+
+
+def live() -> set[str]:
+    found = (answer(f"{ROUTER}/candidates") or {}).get("candidates", ())
+    return {one["ae_title"] for one in found if one["state"] == "live"}
+
+
+def send(*paths: Path) -> set[str]:
+    """Send as a modality does; the SOP Instance UIDs."""
+    command = [sys.executable, "-m", "router.cli.main", "send", "--to", "127.0.0.1:4242"]
+    must(
+        subprocess.run(
+            [*command, *map(str, paths)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    )
+    return {str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths}
+
+
+def held(ae_title: str) -> set[str]:
+    """SOP Instance UIDs that an Orthanc holds."""
+    instances = answer(f"{ORTHANCS[ae_title]}/instances?expand") or ()
+    return {one["MainDicomTags"]["SOPInstanceUID"] for one in instances}
+
+
+def has(ae_title: str, instances: set[str]) -> None:
+    wait_until(lambda: instances <= held(ae_title), f"{ae_title} has the study", START_WITHIN_S)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_compose_takes_the_file(name: str) -> None:
+    must(compose(name, "config", "--quiet"))
+
+
+@pytest.mark.usefixtures("orthancs")
+def test_each_orthanc_gets_what_its_criteria_say(tmp_path: Path) -> None:
+    ct = send(*make_ct_series(tmp_path / "ct", 4, rows=64, columns=64))
+    dx = send(make_dx(tmp_path / "dx"))
+
+    has("GENERIC", ct)
+    has("XRAY", dx)
+    has("BACKUP", ct | dx)
+    assert not held("GENERIC") & dx
+    assert not held("XRAY") & ct
+
+
+@pytest.mark.usefixtures("orthancs")
+def test_what_came_while_an_orthanc_was_down_reaches_it_when_it_is_back(tmp_path: Path) -> None:
+    must(compose("orthanc.yaml", "kill", "xray-writer"))
+    dx = send(make_dx(tmp_path / "dx"))
+    has("BACKUP", dx)
+
+    must(compose("orthanc.yaml", "start", "xray-writer"))
+
+    has("XRAY", dx)
+
+
+@pytest.mark.usefixtures("orthancs")
+def test_the_health_of_the_router_can_be_asked_in_its_container() -> None:
+    said = compose("orthanc.yaml", "exec", "-T", "router", "dicom-router", "health")
+
+    assert must(said).strip() == "ready"
+
+
+@pytest.mark.usefixtures("orthancs")
+@pytest.mark.parametrize(("service", "user"), [("router", "dicom"), ("xray-writer", "orthanc")])
+def test_no_container_runs_as_root(service: str, user: str) -> None:
+    assert must(compose("orthanc.yaml", "exec", "-T", service, "id", "-un")).strip() == user
