@@ -30,6 +30,7 @@ anyio.run(serve)
 NOT_NEEDED = [
     "alembic",
     "mako",
+    "numpy",
     "obstore",
     "pydicom",
     "pygments",

@@ -19,6 +19,7 @@ from router.domain.study import RevisionKey
 from router.ports import Clock, Ledger
 
 LEDGER_RETRY_S = 1.0
+NOT_COMMITTED = "everything is stored, nothing is committed yet"
 UNWRITTEN_AT_MOST = 4  # times the results that are written at once
 
 T = TypeVar("T")
@@ -209,7 +210,7 @@ def _report(delivery: Delivery) -> None:
         log.info("study delivered", instances=delivery.instances, **known)
     elif delivery.state is DeliveryState.DEAD:
         log.error("delivery is dead; a person has to decide", reason=delivery.reason, **known)
-    elif delivery.state is DeliveryState.COMMITTING and not delivery.reason:
+    elif delivery.state is DeliveryState.COMMITTING and NOT_COMMITTED not in delivery.reason:
         log.info("study stored; the candidate is asked to commit itself to it", **known)
     else:
         log.warning("delivery will be tried again", reason=delivery.reason, **known)

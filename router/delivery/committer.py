@@ -15,7 +15,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from router.delivery.books import Books
+from router.delivery.books import NOT_COMMITTED, Books
 from router.delivery.queue import NEVER
 from router.delivery.sender import EXPECTED, told
 from router.delivery.settings import DeliverySettings
@@ -157,7 +157,7 @@ class Committer:
         retry = self._settings.retry
         entry.due = self._clock.monotonic() + retry.delay_s(entry.failures)
         age_s = (self._clock.now() - entry.delivery.tried_since).total_seconds()
-        reason = f"everything is stored, nothing is committed yet: {reason}"
+        reason = f"{NOT_COMMITTED}: {reason}"
         state = DeliveryState.COMMITTING
         if retry.gives_up(age_s):
             state, reason = DeliveryState.DEAD, f"given up: {reason}"

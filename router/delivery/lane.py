@@ -189,6 +189,7 @@ class Lane:
             queued.setbacks,
             queued.refusals,
             why_stopped=queued.stopped,
+            notes=queued.notes,
             gives_up=is_registered and self._settings.retry.gives_up(age_s),
         )
         due = NEVER

@@ -298,6 +298,8 @@ class CandidateQueue:
         if outcome.kind is OutcomeKind.PERMANENT:
             _count(queued.refusals, outcome.reason)
         if outcome.kind is OutcomeKind.STORED:
+            if outcome.reason:
+                _count(queued.notes, outcome.reason)
             self.stored += 1
             self.stored_bytes += item.ref.data_set_length
         if self._knows(queued):

@@ -37,6 +37,7 @@ class QueuedDelivery:
     in_flight: int = 0
     results: list[ItemResult] = field(default_factory=list)  # not in the ledger yet
     setbacks: Counter[str] = field(default_factory=Counter)  # reasons, of this attempt
+    notes: Counter[str] = field(default_factory=Counter)  # of what was stored, of this attempt
     refusals: Counter[str] = field(default_factory=Counter)  # reasons, of all attempts
     drops: dict[int, Drops] = field(default_factory=dict)  # by instance id, of all attempts
     is_wanted: bool = False  # a person wants another attempt after this one, at once
@@ -85,6 +86,7 @@ class QueuedDelivery:
             items.clear()
         self.withheld.clear()
         self.setbacks.clear()
+        self.notes.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ def judge(
     *,
     why_stopped: str,
     gives_up: bool,
+    notes: Counter[str] | None = None,
 ) -> tuple[DeliveryState, str]:
     """The state that a delivery is in after an attempt, and the reason for a person to read.
 
     A delivery is delivered only when every instance was stored. While anything may still be
     sent, it is retried, until somebody ``gives_up``; what was refused for good waits until then
-    to be called dead.
+    to be called dead. ``notes``: what is to be known of instances that were stored.
     """
     left = delivery.instances - delivery.delivered - delivery.refused
     refused = f"{delivery.refused} of {_instances(delivery.instances)} refused for good"
@@ -33,7 +34,7 @@ def judge(
         return DeliveryState.RETRYING, reason
     if delivery.refused:
         return DeliveryState.DEAD, refused + _listed(refusals)
-    return DeliveryState.DELIVERED, ""
+    return DeliveryState.DELIVERED, _listed(notes or Counter()).removeprefix(": ")
 
 
 def _instances(count: int) -> str:

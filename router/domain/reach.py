@@ -48,6 +48,7 @@ class DimseReach:
 
     tls: TlsFiles | None = None  # PS3.15 annex B; None: in the clear
     calling: str = ROUTER  # whose AE title it sees as the calling one
+    transcodes: bool = False  # whether it gets what it refuses in Explicit VR Little Endian
 
     @property
     def address(self) -> str:

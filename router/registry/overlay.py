@@ -109,7 +109,11 @@ def _endpoint(said: RegistrationRequest | CandidateSection) -> tuple[str, int]:
 def _reach(said: RegistrationRequest, yaml: CandidateSection) -> Reach | None:
     if said.url is not None:
         return WebReach(said.url, gzip=said.gzip or False)
-    return dimse_reach(None, _first(ROUTER, yaml.calling, said.calling))
+    return dimse_reach(
+        None,
+        _first(ROUTER, yaml.calling, said.calling),
+        _first("never", yaml.transcode, said.transcode),
+    )
 
 
 def _is_asked(kind: str, *said: bool | None) -> bool:

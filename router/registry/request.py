@@ -30,6 +30,7 @@ from router.settings.values import (
     PriorityName,
     Rate,
     RegisteredKind,
+    Transcode,
     WebAddress,
 )
 
@@ -63,6 +64,8 @@ class RegistrationRequest(BaseModel):
     """Where a writer that is reached over HTTP takes studies."""
     calling: Calling | None = None
     """Calling AE title that the writer sees: the router's (default), or that of the modality."""
+    transcode: Transcode | None = None
+    """Send what the writer refuses in Explicit VR Little Endian, when-refused; default never."""
     gzip: Flag | None = None
     """Compress what is sent to an Orthanc's transfers accelerator; default false."""
     routing_criteria: CriteriaInOwnWords | None = Field(default=None, alias="routingCriteria")
@@ -85,7 +88,7 @@ class RegistrationRequest(BaseModel):
     discard: tuple[CriteriaInOwnWords, ...] | None = None
     """Studies that match any of these are not for this writer, though its criteria match."""
 
-    @field_validator("host", "port", "url", "gzip", "calling", "commitment")
+    @field_validator("host", "port", "url", "gzip", "calling", "transcode", "commitment")
     @classmethod
     def _fits_the_kind(cls, value: object, info: ValidationInfo) -> object:
         kind, key = info.data.get("kind", ""), str(info.field_name)

@@ -18,6 +18,7 @@ from router.settings.values import (
     Rate,
     RegionName,
     Template,
+    Transcode,
     UserName,
     VariableName,
     WebAddress,
@@ -81,6 +82,8 @@ class CandidateSection(Section):
     """Certificates, for DICOM over TLS, or for a url that begins with https."""
     calling: Calling | None = None
     """Calling AE title that it sees: the router's (default), or that of the modality."""
+    transcode: Transcode | None = None
+    """Send what it refuses in Explicit VR Little Endian, when-refused; default never."""
     gzip: Flag | None = None
     """Compress what is sent to an Orthanc's transfers accelerator; default false."""
     criteria: Criteria | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ DEFAULT_FILES = parse_template(
     "{PatientID}/{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
 )
 """Where files go below a folder, if nothing else is said."""
+WHEN_REFUSED = "when-refused"
 DEFAULT_REGION = "us-east-1"
 
 
@@ -42,7 +44,7 @@ class Keys:
 
 
 KINDS: Mapping[str, Keys] = {
-    "dimse": Keys(("host", "port"), ("tls", "calling", "commitment")),
+    "dimse": Keys(("host", "port"), ("tls", "calling", "transcode", "commitment")),
     "stow-rs": Keys(("url",), ("auth", "tls")),
     "orthanc-rest": Keys(("url",), ("auth", "tls"), compares=True),
     "orthanc-transfers": Keys(("url",), ("auth", "tls", "gzip"), compares=True),
@@ -52,7 +54,9 @@ KINDS: Mapping[str, Keys] = {
 """Every kind that there is."""
 
 _OWN_KEYS = tuple(dict.fromkeys(key for keys in KINDS.values() for key in keys.address + keys.more))
-_FREE_KEYS = frozenset({"calling", "commitment"})  # may stand beside what a writer says of itself
+_FREE_KEYS = frozenset(
+    {"calling", "transcode", "commitment"}
+)  # may stand beside what a writer says of itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,10 @@ def static_misfits(section: CandidateSection) -> Iterator[KindProblem]:
         yield KindProblem("auth" if section.auth is not None else "", f"auth {message}")
     if section.tls is not None:
         yield from _tls_misfits(section, section.tls)
+    if section.transcode == WHEN_REFUSED and not all(map(find_spec, ("numpy", "gdcm"))):
+        message = "decodes nothing compressed: numpy and python-gdcm are not installed"
+        hint = "pip install 'dicom-router[transcode]'"
+        yield KindProblem("transcode", message, hint, is_passing=True)
     if section.path is not None and not section.path.is_dir():
         yield KindProblem(
             "path", f"{section.path} is no folder", "it is not made by the router", is_passing=True
@@ -131,7 +139,7 @@ def static_reach(section: CandidateSection) -> Reach | None:
             section.files or DEFAULT_FILES,
         )
     if section.url is None:
-        return dimse_reach(_tls_files(section.tls), section.calling)
+        return dimse_reach(_tls_files(section.tls), section.calling, section.transcode)
     return WebReach(
         section.url,
         None if section.auth is None else _credentials(section.auth),
@@ -140,11 +148,10 @@ def static_reach(section: CandidateSection) -> Reach | None:
     )
 
 
-def dimse_reach(tls: TlsFiles | None, calling: str | None) -> Reach | None:
+def dimse_reach(tls: TlsFiles | None, calling: str | None, transcode: str | None) -> Reach | None:
     """How an application entity is associated with; None: with nothing but host and port."""
-    if tls is None and calling in (None, ROUTER):
-        return None
-    return DimseReach(tls, calling or ROUTER)
+    reach = DimseReach(tls, calling or ROUTER, transcodes=transcode == WHEN_REFUSED)
+    return None if reach == DimseReach() else reach
 
 
 def _auth_misfits(auth: AuthSection) -> Iterator[str]:

@@ -351,6 +351,9 @@ BucketName = Annotated[StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0
 RegionName = Annotated[StrictStr, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 """The name of a region."""
 
+Transcode = Literal["never", "when-refused"]
+"""Whether a candidate gets an instance in another transfer syntax than the one that it came in."""
+
 Calling = Literal["router", "modality"]
 """Whose AE title a candidate sees as the calling one."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 from router.delivery.destinations.commitment import CommitmentRequestor
 from router.delivery.destinations.paced import Paces
 from router.delivery.destinations.secrets import tls_of
+from router.delivery.destinations.transcoding import NotTranscoded, Transcoder
 from router.delivery.destinations.verified import VerifiedSource
 from router.dicom import statuses, uids
 from router.dicom.negotiation import propose
@@ -28,6 +29,9 @@ from router.net.exchange import RequestorTimeouts
 from router.net.requestor import DataSource, RequestedAssociation, associate
 from router.ports import Clock, Spool
 
+Pair = tuple[str, str]
+"""SOP Class UID and Transfer Syntax UID."""
+
 
 class DimseDestination:
     """Implements :class:`router.ports.Destination` for candidates of kind ``dimse``."""
@@ -46,6 +50,7 @@ class DimseDestination:
         self._timeouts = timeouts
         self._commitments = commitments
         self._paces = Paces(clock)
+        self._transcoder = Transcoder(spool)
 
     @asynccontextmanager
     async def open(
@@ -62,13 +67,14 @@ class DimseDestination:
             for item in items
             if self._calling(candidate, item) == calling
         )
-        proposed = list(pairs)[:MAX_CONTEXTS]
+        transcoder = self._transcoder if _transcodes(candidate) else None
+        proposed, contexts = _proposal(pairs, with_plain=transcoder is not None)
         async with associate(
             candidate.host,
             candidate.port,
             calling,
             candidate.ae_title,
-            contexts=propose(proposed),
+            contexts=propose(contexts),
             timeouts=self._timeouts,
             ssl_context=await tls_of(candidate),
         ) as association:
@@ -78,6 +84,7 @@ class DimseDestination:
                 frozenset(proposed),
                 partial(self._paces.paced, candidate),
                 lambda item: self._calling(candidate, item) == calling,
+                transcoder,
             )
 
     def _calling(self, candidate: Candidate, item: DeliveryItem) -> str:
@@ -121,12 +128,15 @@ class DimseSession:
         proposed: frozenset[tuple[str, str]],
         paced: Callable[[DataSource], DataSource],
         is_ours: Callable[[DeliveryItem], bool],
+        transcoder: Transcoder | None = None,
     ):
         """``paced`` gives each source the rate that the candidate may be sent to.
 
-        ``is_ours``: whether the association has the calling AE title for an instance.
+        ``is_ours``: whether the association has the calling AE title for an instance;
+        ``transcoder``: for what the candidate refuses, if it is to be transcoded.
         """
         self._is_ours = is_ours
+        self._transcoder = transcoder
         self._paced = paced
         self._association = association
         self._spool = spool
@@ -143,6 +153,8 @@ class DimseSession:
         What the spool cannot give back intact never reaches the candidate: a read error may pass,
         a checksum that disagrees is final, and so is that the bytes are gone.
         """
+        if self._transcoder is not None and self._has_to_be_transcoded(item):
+            return await self._send_transcoded(item, self._transcoder)
         try:
             source = VerifiedSource(self._spool.open(item.ref), item)
         except SpoolFailed as failure:
@@ -165,6 +177,55 @@ class DimseSession:
         finally:
             source.close()
         return outcome_of(answer.status, answer.error_comment)
+
+    def _has_to_be_transcoded(self, item: DeliveryItem) -> bool:
+        accepts, sop_class = self._association.accepts, item.sop_class_uid
+        is_refused = not accepts(sop_class, item.transfer_syntax_uid)
+        return is_refused and accepts(sop_class, uids.EXPLICIT_VR_LITTLE_ENDIAN)
+
+    async def _send_transcoded(self, item: DeliveryItem, transcoder: Transcoder) -> Outcome:
+        """One C-STORE in Explicit VR Little Endian; what was done stands in the outcome."""
+        refused = f"transfer syntax {item.transfer_syntax_uid} is refused"
+        try:
+            async with transcoder.transcoded(item) as source:
+                answer = await self._association.store(
+                    item.sop_class_uid,
+                    item.sop_instance_uid,
+                    uids.EXPLICIT_VR_LITTLE_ENDIAN,
+                    self._paced(source),
+                )
+        except SpoolFailed as failure:
+            return _not_read(failure)
+        except CorruptRecord as corruption:
+            return Outcome(OutcomeKind.PERMANENT, None, str(corruption))
+        except NotTranscoded as error:
+            reason = f"{refused}, and it cannot be transcoded: {error}"
+            return Outcome(OutcomeKind.PERMANENT, statuses.SOP_CLASS_NOT_SUPPORTED, reason)
+        outcome = outcome_of(answer.status, answer.error_comment)
+        said = f"; {outcome.reason}" if outcome.reason else ""
+        how = f"{refused}: transcoded to Explicit VR Little Endian{said}"
+        return Outcome(outcome.kind, outcome.status, how)
+
+
+def _proposal(pairs: Iterable[Pair], *, with_plain: bool) -> tuple[Sequence[Pair], Sequence[Pair]]:
+    """As many pairs as an association has room for, and the presentation contexts for them.
+
+    ``with_plain``: each SOP class in Explicit VR Little Endian, too.
+    """
+    proposed: list[Pair] = []
+    contexts: dict[Pair, None] = {}
+    for pair in pairs:
+        plain = (pair[0], uids.EXPLICIT_VR_LITTLE_ENDIAN)
+        extended = {**contexts, pair: None, **({plain: None} if with_plain else {})}
+        if len(extended) > MAX_CONTEXTS:
+            break
+        proposed.append(pair)
+        contexts = extended
+    return proposed, tuple(contexts)
+
+
+def _transcodes(candidate: Candidate) -> bool:
+    return isinstance(candidate.reach, DimseReach) and candidate.reach.transcodes
 
 
 def _not_read(failure: SpoolFailed) -> Outcome:

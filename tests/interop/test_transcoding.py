@@ -1,0 +1,171 @@
+"""What a candidate refuses reaches it in Explicit VR Little Endian, if it is to be transcoded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, MRImageStorage, RLELossless
+from pynetdicom import AE, evt
+
+from router.clock import SystemClock
+from router.commitment.awaited import AwaitedReports
+from router.delivery.destinations.commitment import CommitmentRequestor
+from router.delivery.destinations.dimse import DimseDestination
+from router.domain.candidate import Candidate
+from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
+from router.domain.reach import DimseReach
+from router.net.exchange import RequestorTimeouts
+from router.spool.log import LocalSpool
+from tests.delivery.spooled import item_of, put, spooled
+from tests.e2e.stack import data_set_of
+from tests.interop.conftest import live_router, run_blocking
+from tests.peers import ROUTER, dcmtk
+from tests.spool.helpers import a_spool, identity, segments
+
+RLE, JPEG_LS = "MR_small_RLE.dcm", "MR_small_jpeg_ls_lossless.dcm"
+
+
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[LocalSpool]:
+    async with a_spool(tmp_path / "spool") as made:
+        yield made
+
+
+@pytest.fixture
+def destination(spool: LocalSpool) -> DimseDestination:
+    timeouts = RequestorTimeouts(5.0, 10.0, 30.0)
+    commitments = CommitmentRequestor("ROUTER", timeouts, AwaitedReports(), 5.0)
+    return DimseDestination(spool, "ROUTER", timeouts, commitments, SystemClock())
+
+
+@contextmanager
+def writer(*syntaxes: str) -> Iterator[tuple[int, list[tuple[str, bytes]]]]:
+    """A writer of MR images that accepts these; transfer syntax and data set of what it got."""
+    stored: list[tuple[str, bytes]] = []
+
+    def handle(event: Any) -> int:
+        stored.append((event.context.transfer_syntax, event.request.DataSet.getvalue()))
+        return 0x0000
+
+    ae = AE("WRITER")
+    for sop_class in (MRImageStorage, identity().sop_class_uid):
+        ae.add_supported_context(sop_class, list(syntaxes))
+    handlers: list[Any] = [(evt.EVT_C_STORE, handle)]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    assert server is not None
+    try:
+        yield server.server_address[1], stored
+    finally:
+        server.shutdown()
+
+
+async def send(
+    destination: DimseDestination, port: int, item: DeliveryItem, *, transcodes: bool = True
+) -> Outcome:
+    reach = DimseReach(transcodes=transcodes)
+    async with destination.open(Candidate("WRITER", "127.0.0.1", port, reach=reach), [item]) as way:
+        return await way.send(item)
+
+
+def real(name: str) -> Path:
+    return Path(str(get_testdata_file(name, download=False)))
+
+
+def read(data_set: bytes) -> pydicom.Dataset:
+    return pydicom.dcmread(BytesIO(data_set), force=True)
+
+
+@pytest.mark.parametrize(("name", "judge"), [(RLE, "dcmdrle"), (JPEG_LS, "dcmdjpls")])
+async def test_what_is_refused_arrives_decoded_as_dcmtk_decodes_it(
+    destination: DimseDestination, spool: LocalSpool, tmp_path: Path, name: str, judge: str
+) -> None:
+    item = await spooled(spool, real(name))
+    with writer(ExplicitVRLittleEndian) as (port, stored):
+        outcome = await send(destination, port, item)
+
+    assert outcome.kind is OutcomeKind.STORED
+    assert outcome.reason == (
+        f"transfer syntax {item.transfer_syntax_uid} is refused: "
+        "transcoded to Explicit VR Little Endian"
+    )
+    ((syntax, data_set),) = stored
+    assert syntax == ExplicitVRLittleEndian
+    dcmtk(judge, str(real(name)), str(tmp_path / "judged.dcm"))
+    judged, sent = pydicom.dcmread(tmp_path / "judged.dcm"), read(data_set)
+    assert sent.PixelData == judged.PixelData
+    assert sent.SOPInstanceUID == item.sop_instance_uid
+
+
+async def test_what_is_accepted_arrives_as_it_came(
+    destination: DimseDestination, spool: LocalSpool
+) -> None:
+    item = await spooled(spool, real(RLE))
+    with writer(RLELossless, ExplicitVRLittleEndian) as (port, stored):
+        outcome = await send(destination, port, item)
+
+    assert outcome == Outcome(OutcomeKind.STORED, 0x0000, "")
+    assert stored == [(RLELossless, data_set_of(real(RLE)))]
+
+
+async def test_what_is_never_transcoded_is_refused_for_good(
+    destination: DimseDestination, spool: LocalSpool
+) -> None:
+    item = await spooled(spool, real(RLE))
+    with writer(ExplicitVRLittleEndian) as (port, stored):
+        outcome = await send(destination, port, item, transcodes=False)
+
+    assert outcome.kind is OutcomeKind.PERMANENT
+    assert stored == []
+
+
+async def test_what_cannot_be_decoded_is_refused_for_good_and_says_why(
+    destination: DimseDestination, spool: LocalSpool
+) -> None:
+    broken = data_set_of(real(JPEG_LS))[:-2000] + b"\0" * 2000
+    said = identity()
+    stored_broken = await put(spool, replace(said, transfer_syntax_uid=str(JPEGLSLossless)), broken)
+    with writer(ExplicitVRLittleEndian) as (port, stored):
+        outcome = await send(destination, port, item_of(stored_broken, 1))
+
+    assert outcome.kind is OutcomeKind.PERMANENT
+    assert "is refused, and it cannot be transcoded: " in outcome.reason
+    assert stored == []
+
+
+async def test_bytes_that_have_changed_are_not_transcoded(
+    destination: DimseDestination, spool: LocalSpool, tmp_path: Path
+) -> None:
+    item = await spooled(spool, real(RLE))
+    (segment,) = segments(tmp_path / "spool")
+    content = bytearray(segment.read_bytes())
+    content[item.ref.data_set_offset + 100] ^= 1
+    segment.write_bytes(content)
+    with writer(ExplicitVRLittleEndian) as (port, stored):
+        outcome = await send(destination, port, item)
+
+    assert outcome.kind is OutcomeKind.PERMANENT
+    assert "does not match the checksum" in outcome.reason
+    assert stored == []
+
+
+async def test_the_delivery_says_that_it_was_transcoded(data_folder: Path) -> None:
+    with writer(ExplicitVRLittleEndian) as (port, stored):
+        candidate = f"{{WRITER: {{host: 127.0.0.1, port: {port}, transcode: when-refused}}}}"
+        async with live_router(data_folder, candidate) as router:
+            send_it = ("dcmsend", *ROUTER, str(router.port), str(real(RLE)))
+            await run_blocking(lambda: dcmtk(*send_it))
+            await router.settled(studies=1)
+            (delivery,) = (await router.get("/deliveries"))["deliveries"]
+
+    assert delivery["reason"] == (
+        f"transfer syntax {RLELossless} is refused: transcoded to Explicit VR Little Endian (1)"
+    )
+    assert len(stored) == 1
