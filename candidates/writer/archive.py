@@ -122,9 +122,12 @@ class Archive:
         self._place([uuid for uuid in uuids if uuid not in gone])
         self._remove(superseded)
 
-    def remove_study(self, study_instance_uid: str, at: datetime) -> int:
-        """Remove a study; how many attachments it had. Raises ``IndexFailed``."""
-        taken = self.index.remove_study(study_instance_uid, at)
+    def remove_study(self, study_instance_uid: str, at: datetime, unless_since: datetime) -> int:
+        """Remove a study, unless something of it has arrived since; how many attachments it had.
+
+        Raises ``IndexFailed``.
+        """
+        taken = self.index.remove_study(study_instance_uid, at, unless_since)
         self._remove(taken)
         return len(taken)
 

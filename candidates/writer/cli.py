@@ -16,6 +16,7 @@ import structlog
 import typer
 
 from candidates.writer.archive import Archive
+from candidates.writer.cooling import CoolingPolicy
 from candidates.writer.errors import WriterFailed
 from candidates.writer.registration import Announcement, Registrar, RegistrationRefused
 from candidates.writer.storage import Storage
@@ -27,6 +28,7 @@ from router.domain.identifiers import ae_title as parse_ae_title
 from router.net.acceptor import Acceptor
 from router.observe.faults import faults_in
 from router.observe.logging import configure_logging
+from router.settings.values import parse_duration
 
 STOP_WITHIN_S = 10.0
 EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
@@ -58,6 +60,7 @@ class WriterSettings:
     move_to: Addresses
     http: tuple[str, int] | None  # where STOW-RS is taken
     http_token: str | None
+    cooling: CoolingPolicy | None
 
 
 def _checked_ae_title(value: str) -> str:
@@ -132,6 +135,33 @@ def _checked_addresses(values: list[str] | None) -> list[str] | None:
     return values
 
 
+def _checked_duration(value: str | None) -> str | None:
+    try:
+        if value:
+            parse_duration(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value or None
+
+
+def _cooling(
+    hot_for: str | None, cold_at: list[str] | None, criteria: str | None, router: str | None
+) -> CoolingPolicy | None:
+    """The policy that three options make; raises ``typer.BadParameter``."""
+    if hot_for is None:
+        return None
+    if not cold_at or router is None:
+        raise typer.BadParameter("--hot-for (HOT_FOR) needs --cold-at and --router")
+    try:
+        return CoolingPolicy(
+            parse_duration(hot_for),
+            frozenset(map(parse_ae_title, cold_at)),
+            parse_criteria(criteria) if criteria else None,
+        )
+    except (InvalidAETitle, InvalidCriteria) as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 @app.callback(invoke_without_command=True)
 def run(
     context: typer.Context,
@@ -204,6 +234,26 @@ def run(
     http_token: Annotated[
         str | None, typer.Option(envvar="HTTP_TOKEN", help="Bearer token that STOW-RS asks for.")
     ] = None,
+    hot_for: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HOT_FOR",
+            callback=_checked_duration,
+            help="30d: remove studies that are quiet for so long and that --cold-at has.",
+        ),
+    ] = None,
+    cold_at: Annotated[
+        list[str] | None,
+        typer.Option(envvar="COLD_AT", help="AE titles of archives that keep what they get."),
+    ] = None,
+    cold_criteria: Annotated[
+        str | None,
+        typer.Option(
+            envvar="COLD_CRITERIA",
+            callback=_checked_criteria,
+            help="Only studies that match are removed; default: all.",
+        ),
+    ] = None,
     log_json: Annotated[bool, typer.Option(envvar="LOG_JSON", help="Log JSON lines.")] = False,
 ) -> None:
     """Store what a router sends, register with it at start-up, stay registered."""
@@ -227,6 +277,7 @@ def run(
         move_to=dict(map(_address, move_to or ())),
         http=_host_and_port(http) if http else None,
         http_token=http_token,
+        cooling=_cooling(hot_for, cold_at, cold_criteria, router),
     )
     reasons: list[str] = []
     try:
@@ -280,10 +331,21 @@ async def opened_archive(settings: WriterSettings) -> AsyncIterator[Archive]:
             await anyio.to_thread.run_sync(archive.close)
 
 
+def cooling_of(settings: WriterSettings) -> tuple[str, CoolingPolicy] | None:
+    """Where to ask who has cold studies, and the policy; None: everything is kept."""
+    if settings.cooling is None or settings.router_url is None:
+        return None
+    return settings.router_url, settings.cooling
+
+
 async def _serve(settings: WriterSettings, archive: Archive) -> None:
     async with (
         running_service(
-            settings.ae_title, archive, settings.report_to, settings.move_to
+            settings.ae_title,
+            archive,
+            settings.report_to,
+            settings.move_to,
+            cooling_of(settings),
         ) as service,
         Acceptor(service, host=settings.host, port=settings.port) as acceptor,
         AsyncExitStack() as stack,

@@ -114,6 +114,7 @@ class WriterService:
         self.plan = ScanPlan.compile(ATTRIBUTES)
         self.limits = ScanLimits()
         self._send, self._receive = anyio.create_memory_object_stream[Arrived](MAX_WAITING)
+        self._changing = anyio.Lock()
         self._send_sealed, self._sealed = anyio.create_memory_object_stream[_Sealed](MAX_BATCH)
 
     def requested(self, request: AssociateRQ, peer: PeerAddress) -> AssociateAC | AssociateRJ:
@@ -200,11 +201,20 @@ class WriterService:
         await done.wait()
         return said
 
+    async def remove_study(self, study_instance_uid: str, unless_since: datetime) -> int:
+        """Remove a study as :meth:`Archive.remove_study` does, between two commits."""
+        async with self._changing:
+            now = datetime.now(UTC)
+            return await anyio.to_thread.run_sync(
+                self.archive.remove_study, study_instance_uid, now, unless_since
+            )
+
     async def _commit_all(self) -> None:
         async for first in self._sealed:
             batch = [first, *_waiting(self._sealed, MAX_BATCH - 1)]
             arrivals = [arrival for one in batch for arrival in one.arrivals]
-            refused = await anyio.to_thread.run_sync(self._commit, arrivals)
+            async with self._changing:
+                refused = await anyio.to_thread.run_sync(self._commit, arrivals)
             for one in batch:
                 if refused is None:
                     one.answer(statuses.SUCCESS, "")

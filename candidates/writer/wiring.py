@@ -9,6 +9,7 @@ import anyio
 
 from candidates.writer.archive import Archive
 from candidates.writer.commitment import ArchiveCommitment
+from candidates.writer.cooling import Cooler, CoolingPolicy
 from candidates.writer.query.finder import Finder
 from candidates.writer.query.mover import Mover
 from candidates.writer.scp import WriterService
@@ -45,11 +46,13 @@ async def running_service(
     archive: Archive,
     report_to: Mapping[str, tuple[str, int]],
     move_to: Mapping[str, tuple[str, int]],
+    cooling: tuple[str, CoolingPolicy] | None = None,
 ) -> AsyncIterator[WriterService]:
     """The handler for an acceptor, with all that it offers, as long as the block runs.
 
     ``report_to`` says who takes storage commitment reports on associations of their own,
-    ``move_to`` who may be sent to by C-MOVE: host and port by AE title.
+    ``move_to`` who may be sent to by C-MOVE: host and port by AE title;
+    ``cooling`` the router's HTTP address, and what is removed when.
     """
     commitment = ArchiveCommitment(archive, report_to)
     operations = CommitmentOperations(commitment, AwaitedReports())
@@ -58,5 +61,7 @@ async def running_service(
     async with anyio.create_task_group() as tasks:
         for run in (commitment.run, operations.run, finder.run, mover.run, service.run):
             await tasks.start(run)
+        if cooling is not None:
+            await tasks.start(Cooler(service, *cooling).run)
         yield service
         tasks.cancel_scope.cancel()

@@ -36,6 +36,9 @@ sys.stdin.read()
 """
 
 
+LATER = NOON + timedelta(days=1)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "writer"
@@ -176,7 +179,7 @@ def test_a_study_that_is_removed_leaves_nothing_but_its_history(
     archive.commit([arrived(archive.storage, b"one", "1.1"), arrived(archive.storage, b"2", "1.2")])
     archive.commit([arrived(archive.storage, b"stays", "9.1", study="9", PatientID="P9")])
 
-    assert archive.remove_study("1.2", NOON + timedelta(days=1)) == 2
+    assert archive.remove_study("1.2", LATER, unless_since=LATER) == 2
 
     [stays] = held_in(root)
     assert files_in(root) == [stays.path]
@@ -188,6 +191,15 @@ def test_a_study_that_is_removed_leaves_nothing_but_its_history(
         ("removed", "study", "1.2"),
         ("removed", "patient", "P1"),
     ]
+
+
+def test_a_study_that_grows_meanwhile_is_not_removed(archive: Archive, root: Path) -> None:
+    archive.commit([arrived(archive.storage, b"one", "1.1")])
+    archive.commit([arrived(archive.storage, b"two", "1.2", at=LATER)])
+
+    assert archive.remove_study("1.2", LATER, unless_since=LATER) == 0
+
+    assert len(held_in(root)) == 2
 
 
 def test_numbers_of_changes_never_come_again(archive: Archive, root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -11,10 +12,30 @@ from sqlalchemy import Connection, Row, delete, func, select
 from candidates.writer.index import recording
 from candidates.writer.index.database import Database
 from candidates.writer.index.recording import Arrival
-from candidates.writer.index.schema import LEVELS, attachment, instance, removal
+from candidates.writer.index.schema import (
+    LEVELS,
+    attachment,
+    instance,
+    patient,
+    removal,
+    series,
+    study,
+)
 from candidates.writer.storage import Attachment
-from candidates.writer.tags import Level
+from candidates.writer.tags import MAIN_TAGS, Level, column_of
+from router.domain.instance import Facts
 from router.ledger.chunks import chunks
+
+ABOVE_INSTANCES = (Level.PATIENT, Level.STUDY, Level.SERIES)
+
+
+@dataclass(frozen=True, slots=True)
+class QuietStudy:
+    """A study of which nothing has arrived for a while."""
+
+    id: int
+    study_instance_uid: str
+    instances: int
 
 
 class Index:
@@ -37,10 +58,56 @@ class Index:
             _forget(connection, removed)
             return recording.record(connection, arrivals)
 
-    def remove_study(self, study_instance_uid: str, at: datetime) -> list[str]:
-        """Take a study out; the UUIDs of attachments that are to be removed for it."""
+    def remove_study(
+        self, study_instance_uid: str, at: datetime, unless_since: datetime
+    ) -> list[str]:
+        """Take a study out; the UUIDs of attachments that are to be removed for it.
+
+        A study of which something has arrived since then stays.
+        """
         with self.database.writing() as connection:
-            return recording.remove_study(connection, study_instance_uid, at)
+            return recording.remove_study(connection, study_instance_uid, at, unless_since)
+
+    def quiet_studies(self, before: datetime, after_id: int, limit: int) -> list[QuietStudy]:
+        """Studies of which nothing has arrived since ``before``, in order, behind an id."""
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                select(study.c.id, study.c.study_instance_uid)
+                .where(study.c.last_arrival_at < before, study.c.id > after_id)
+                .order_by(study.c.id)
+                .limit(limit)
+            ).all()
+            return [
+                QuietStudy(
+                    row.id,
+                    row.study_instance_uid,
+                    connection.scalar(
+                        select(func.count())
+                        .select_from(instance.join(series, instance.c.parent_id == series.c.id))
+                        .where(series.c.parent_id == row.id)
+                    )
+                    or 0,
+                )
+                for row in rows
+            ]
+
+    def facts_of(self, study_id: int) -> Facts:
+        """The main tags of a study, its patient and its series: every value of each."""
+        found: dict[str, set[str]] = {}
+        joined = study.join(patient, study.c.parent_id == patient.c.id).join(
+            series, series.c.parent_id == study.c.id
+        )
+        told = [
+            LEVELS[level].c[column_of(keyword)].label(keyword)
+            for level in ABOVE_INSTANCES
+            for keyword in MAIN_TAGS[level]
+        ]
+        with self.database.reading() as connection:
+            statement = select(*told).select_from(joined).where(study.c.id == study_id)
+            for row in connection.execute(statement).mappings():
+                for keyword, value in row.items():
+                    found.setdefault(str(keyword), set()).update(filter(None, value.split("\\")))
+        return {keyword: tuple(sorted(values)) for keyword, values in found.items()}
 
     def known(self, uuids: Iterable[str]) -> set[str]:
         """Those of these attachments that the index has."""

@@ -221,11 +221,17 @@ def take_attachments(connection: Connection, instance_ids: Iterable[int]) -> lis
     return taken
 
 
-def remove_study(connection: Connection, study_instance_uid: str, at: datetime) -> list[str]:
-    """Take a study out of the index, and a patient without others; UUIDs to be removed."""
+def remove_study(
+    connection: Connection, study_instance_uid: str, at: datetime, unless_since: datetime
+) -> list[str]:
+    """Take a study out of the index, and a patient without others; UUIDs to be removed.
+
+    Something of it that has arrived since then keeps all of it.
+    """
     found = connection.execute(
         select(study.c.id, study.c.parent_id).where(
-            study.c.study_instance_uid == study_instance_uid
+            study.c.study_instance_uid == study_instance_uid,
+            study.c.last_arrival_at < unless_since,
         )
     ).one_or_none()
     if found is None:
