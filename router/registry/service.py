@@ -22,8 +22,7 @@ from router.registry.entry import Entry, Lease
 from router.registry.keeper import LeaseKeeper, Probe
 from router.registry.request import RegistrationRequest
 from router.registry.roster import Roster
-from router.settings.checks import is_own_address
-from router.settings.kinds import web_endpoint
+from router.settings.checks import is_own_address, is_own_url
 from router.settings.models import Settings
 
 RECORDED_EVERY = timedelta(minutes=10)
@@ -222,7 +221,7 @@ class Registry:
 
 def _is_router(request: RegistrationRequest, settings: Settings) -> bool:
     if request.url is not None:
-        return is_own_address(settings.router.http, *web_endpoint(request.url))
+        return is_own_url(settings, request.url)
     return is_own_address(settings.router.dicom, request.host or "", request.port or 0)
 
 

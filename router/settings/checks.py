@@ -184,9 +184,7 @@ def _candidate(settings: Settings, name: str, candidate: CandidateSection) -> It
         yield Objection(
             (*path, "port"), "is the router's own address; it would send to itself for ever"
         )
-    elif candidate.url is not None and is_own_address(
-        settings.router.http, *web_endpoint(candidate.url)
-    ):
+    elif candidate.url is not None and is_own_url(settings, candidate.url):
         yield Objection(
             (*path, "url"), "is the router's own address; it would send to itself for ever"
         )
@@ -209,6 +207,12 @@ def _shared_addresses(settings: Settings) -> Iterator[Objection]:
                 f"has the same address as {first}: {candidate.host}:{candidate.port}",
                 severity=Severity.WARNING,
             )
+
+
+def is_own_url(settings: Settings, url: str) -> bool:
+    """Whether a candidate behind a URL would be the router itself, as far as names tell."""
+    listening = (settings.router.http, settings.stow.listen)
+    return any(one is not None and is_own_address(one, *web_endpoint(url)) for one in listening)
 
 
 def is_own_address(listening: Endpoint, host: str, port: int) -> bool:
