@@ -202,6 +202,31 @@ def test_a_study_that_grows_meanwhile_is_not_removed(archive: Archive, root: Pat
     assert len(held_in(root)) == 2
 
 
+def test_a_study_that_was_removed_may_come_again(archive: Archive, root: Path) -> None:
+    archive.commit([arrived(archive.storage, b"one", "1.1")])
+    archive.remove_study("1.2", LATER, unless_since=LATER)
+
+    archive.commit([arrived(archive.storage, b"again", "1.1")])
+
+    assert [one.path.read_bytes() for one in held_in(root)] == [b"header again"]
+
+
+def test_what_a_failed_batch_had_begun_is_done_by_the_next(archive: Archive, root: Path) -> None:
+    with closing(sqlite3.connect(root / INDEX)) as connection, connection:
+        connection.execute("ALTER TABLE change RENAME TO elsewhere")
+    with pytest.raises(IndexFailed):
+        archive.commit([arrived(archive.storage, b"one", "1.1")])
+    with closing(sqlite3.connect(root / INDEX)) as connection, connection:
+        connection.execute("ALTER TABLE elsewhere RENAME TO change")
+
+    archive.commit([arrived(archive.storage, b"one", "1.1")])
+
+    assert [(one.study, one.series, one.instance) for one in held_in(root)] == [
+        ("1.2", "1.2.3", "1.1")
+    ]
+    assert len(changes(root)) == 4
+
+
 def test_numbers_of_changes_never_come_again(archive: Archive, root: Path) -> None:
     archive.commit([arrived(archive.storage, b"one")])
     with closing(sqlite3.connect(root / INDEX)) as connection, connection:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, delete, func, select
 
 from candidates.writer.index import recording
 from candidates.writer.index.database import Database
-from candidates.writer.index.recording import Arrival
+from candidates.writer.index.recording import Arrival, KnownIds
 from candidates.writer.index.schema import (
     LEVELS,
     attachment,
@@ -44,6 +44,7 @@ class Index:
     def __init__(self, path: Path):
         """Open, create or upgrade; raises ``IndexFailed``, as every method does."""
         self.database = Database(path)
+        self._known = KnownIds()
 
     def close(self) -> None:
         """Close the file."""
@@ -54,9 +55,14 @@ class Index:
 
         ``removed`` have been removed since.
         """
-        with self.database.writing() as connection:
-            _forget(connection, removed)
-            return recording.record(connection, arrivals)
+        self._known.bound()
+        try:
+            with self.database.writing() as connection:
+                _forget(connection, removed)
+                return recording.record(connection, arrivals, self._known)
+        except BaseException:
+            self._known.clear()
+            raise
 
     def remove_study(
         self, study_instance_uid: str, at: datetime, unless_since: datetime
@@ -65,6 +71,7 @@ class Index:
 
         A study of which something has arrived since then stays.
         """
+        self._known.clear()
         with self.database.writing() as connection:
             return recording.remove_study(connection, study_instance_uid, at, unless_since)
 

@@ -60,7 +60,30 @@ class Arrival:
         )
 
 
-def record(connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
+class KnownIds:
+    """Ids of studies and series that were written lately: most of what comes belongs to them.
+
+    To be cleared when a transaction fails, or takes rows out.
+    """
+
+    MOST = 10_000
+
+    def __init__(self) -> None:
+        self.studies: dict[str, int] = {}  # by Study Instance UID
+        self.series: dict[Key, int] = {}
+
+    def clear(self) -> None:
+        """Know nothing."""
+        self.studies.clear()
+        self.series.clear()
+
+    def bound(self) -> None:
+        """Do not grow for ever."""
+        if len(self.studies) + len(self.series) > self.MOST:
+            self.clear()
+
+
+def record(connection: Connection, arrivals: Sequence[Arrival], known: KnownIds) -> list[str]:
     """Write a batch of instances; UUIDs of the attachments that it replaces.
 
     An instance that came before is replaced; of the same instance twice in a batch the last one
@@ -69,12 +92,14 @@ def record(connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
     latest = {arrival.names(): arrival for arrival in arrivals}
     counted = list(latest.values())
     book = _Book(connection, counted[-1].received_at)
-    studies = book.studies(counted)
+    studies = book.studies(counted, known.studies)
     in_series = _first(
         ((studies[one.value("StudyInstanceUID")], one.value("SeriesInstanceUID")), one)
         for one in counted
     )
-    all_series = book.ensure(Level.SERIES, in_series)
+    all_series = book.ensure(Level.SERIES, in_series, known.series)
+    known.studies.update(studies)
+    known.series.update(all_series)
     rows = {
         (
             all_series[studies[one.value("StudyInstanceUID")], one.value("SeriesInstanceUID")],
@@ -107,13 +132,15 @@ class _Book:
         self._at = at
         self._changes: list[Values] = []
 
-    def studies(self, arrivals: Sequence[Arrival]) -> dict[str, int]:
-        """The ids of the studies of these instances, by UID.
+    def studies(self, arrivals: Sequence[Arrival], known: Mapping[str, int]) -> dict[str, int]:
+        """The ids of the studies of these instances, by UID; some may be known.
 
         A study keeps the patient that it came with first, whatever later instances say.
         """
         first = _first((one.value("StudyInstanceUID"), one) for one in arrivals)
-        found = {uid: number for (_, uid), number in self._find(Level.STUDY, first).items()}
+        found = {uid: known[uid] for uid in first if uid in known}
+        others = self._find(Level.STUDY, (uid for uid in first if uid not in found))
+        found |= {uid: number for (_, uid), number in others.items()}
         self._connection.execute(
             update(study).where(study.c.id == bindparam("key")).values(last_arrival_at=self._at),
             [{"key": number} for number in found.values()] or [{"key": -1}],
@@ -128,17 +155,26 @@ class _Book:
         )
         return found | {uid: number for (_, uid), number in added.items()}
 
-    def ensure(self, level: Level, wanted: Mapping[Key, Arrival]) -> dict[Key, int]:
-        """The ids of rows, by key; those that are not there are added."""
-        found = self._find(level, (uid for _, uid in wanted))
+    def ensure(
+        self, level: Level, wanted: Mapping[Key, Arrival], known: Mapping[Key, int] | None = None
+    ) -> dict[Key, int]:
+        """The ids of rows, by key, of which some may be known; what is not there is added."""
+        found = {key: known[key] for key in wanted if key in known} if known else {}
+        found |= self._find(level, [key[1] for key in wanted if key not in found])
         missing = {key: one for key, one in wanted.items() if key not in found}
         if missing:
-            self._connection.execute(
-                insert(LEVELS[level]), [self._values(level, k, v) for k, v in missing.items()]
-            )
-            self._note(ChangeKind.ADDED, level, (uid for _, uid in missing))
-            found |= self._find(level, (uid for _, uid in missing))
+            found |= self._insert(level, missing)
         return {key: found[key] for key in wanted}
+
+    def _insert(self, level: Level, missing: Mapping[Key, Arrival]) -> dict[Key, int]:
+        """Add rows; their ids."""
+        table = LEVELS[level]
+        ids = self._connection.scalars(
+            insert(table).returning(table.c.id, sort_by_parameter_order=True),
+            [self._values(level, key, one) for key, one in missing.items()],
+        )
+        self._note(ChangeKind.ADDED, level, (uid for _, uid in missing))
+        return dict(zip(missing, ids, strict=True))
 
     def _find(self, level: Level, uids: Iterable[str]) -> dict[Key, int]:
         """All rows with these UIDs, whatever their parents."""
@@ -177,7 +213,8 @@ class _Book:
                 .values(**self._values(Level.INSTANCE, key, rows[key]))
             )
         self._note(ChangeKind.REPLACED, Level.INSTANCE, (uid for _, uid in before))
-        ids = self.ensure(Level.INSTANCE, rows)
+        new = {key: one for key, one in rows.items() if key not in before}
+        ids = before | (self._insert(Level.INSTANCE, new) if new else {})
         self._connection.execute(
             insert(attachment),
             [
