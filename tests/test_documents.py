@@ -1,0 +1,64 @@
+"""The commands and links in README and documents are those that there are."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from router.cli import main as router_cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
+
+
+def commands(text: str) -> list[list[str]]:
+    """Every call of ``dicom-router`` with a command, in a line of its own or in a sentence."""
+    text = text.replace("\\\n", " ").replace("\\|", "|")
+    calls = re.findall(r"(?:^|`)dicom-router ([^`\n]+)", text, re.M)
+    return [shlex.split(call.split(" >")[0], comments=True) for call in calls]
+
+
+def long_options(page: str) -> set[tuple[str, str]]:
+    called = commands((ROOT / page).read_text(encoding="utf-8"))
+    return {(name, word) for name, *words in called for word in words if word.startswith("--")}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_and_option_that_is_shown_exists(page: str) -> None:
+    group = typer.main.get_command(router_cli.app)
+    assert isinstance(group, TyperGroup)
+    known = {
+        name: {"--help", *(one for option in command.params for one in option.opts)}
+        for name, command in group.commands.items()
+    }
+    named = {name for name, *_ in commands((ROOT / page).read_text(encoding="utf-8"))}
+
+    assert named <= {*known, "COMMAND"}
+    assert not [
+        (name, option)
+        for name, option in long_options(page)
+        if name in known and option.partition("=")[0] not in known[name]
+    ]
+
+
+def test_the_readme_shows_commands() -> None:
+    assert len(commands((ROOT / "README.md").read_text(encoding="utf-8"))) >= 7
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])
+def test_every_link_leads_to_a_file(page: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text(encoding="utf-8"))
+
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_the_table_of_contents_has_every_page() -> None:
+    listed = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split()
+    pages = {Path(page).stem for page in PAGES if page.startswith("docs/")} - {"index"}
+
+    assert pages <= set(listed)
