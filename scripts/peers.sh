@@ -9,6 +9,8 @@ need dcmtk /usr/bin/storescp
 need orthanc /usr/sbin/Orthanc
 need orthanc-python /usr/share/orthanc/plugins/libOrthancPython.so
 need orthanc-dicomweb /usr/share/orthanc/plugins/libOrthancDicomWeb.so
+need redis-server /usr/bin/redis-server
+need nats-server /usr/sbin/nats-server
 need faketime /usr/bin/faketime
 need strace /usr/bin/strace
 need odil /usr/bin/odil

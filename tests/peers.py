@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -23,6 +24,8 @@ PROGRAMS = {
     "orthanc": Path("/usr/sbin/Orthanc"),
     "orthanc-python": Path("/usr/share/orthanc/plugins/libOrthancPython.so"),
     "orthanc-dicomweb": Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so"),
+    "redis": Path("/usr/bin/redis-server"),
+    "nats": Path("/usr/sbin/nats-server"),
     "faketime": Path("/usr/bin/faketime"),
     "strace": Path("/usr/bin/strace"),
     "odil": Path("/usr/bin/odil"),
@@ -252,3 +255,36 @@ def dcmqrscp(folder: Path, ae_title: str = "DCMQRSCP") -> Iterator[StoreSCP]:
     with process(command, folder / "dcmqrscp.log", env=ENVIRONMENT):
         wait_until(lambda: echoes(port, ae_title), "dcmqrscp answers")
         yield StoreSCP(port, storage)
+
+
+@contextmanager
+def redis_server(folder: Path, *options: str, port: int | None = None) -> Iterator[int]:
+    """Redis, with what it was told before in this folder; its port."""
+    require("redis")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    bound = ("--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder))
+    command = [str(PROGRAMS["redis"]), *bound, "--save", "", "--appendonly", "yes", *options]
+    with process(command, folder / "redis.log"):
+        wait_until(lambda: _listens(port), "Redis listens")
+        yield port
+
+
+@contextmanager
+def nats_server(folder: Path) -> Iterator[int]:
+    """A NATS server; its port."""
+    require("nats")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    command = [str(PROGRAMS["nats"]), "--addr", "127.0.0.1", "--port", str(port)]
+    with process(command, folder / "nats.log"):
+        wait_until(lambda: _listens(port), "NATS listens")
+        yield port
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True

@@ -29,13 +29,16 @@ anyio.run(serve)
 """
 NOT_NEEDED = [
     "alembic",
+    "kombu",
     "mako",
+    "nats",
     "numpy",
     "obstore",
     "pydicom",
     "pygments",
     "pynetdicom",
     "re2",
+    "redis",
     "requests",
     "rich",
     "router.demo",

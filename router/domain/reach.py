@@ -100,5 +100,37 @@ class S3Reach:
         return f"{self.url}/{self.bucket}"
 
 
-Reach = DimseReach | WebReach | FolderReach | S3Reach
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where tasks for a Celery application are queued."""
+
+    url: str
+    queue: str
+    credentials: Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where it is told how far deliveries are: a NATS server, and how subjects begin there."""
+
+    url: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChrisReach:
+    """A ChRIS: the folder of its files, and the broker of its backend."""
+
+    path: str
+    broker: Broker
+    progress: Progress | None = None
+    pacs_name: str = ""  # empty: the AE title of whoever sent an instance
+
+    @property
+    def address(self) -> str:
+        """Where it is, for a person."""
+        return self.path
+
+
+Reach = DimseReach | WebReach | FolderReach | S3Reach | ChrisReach
 """What a candidate of any kind but plain ``dimse`` has."""

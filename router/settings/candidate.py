@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from router.domain.candidate import Level
+from router.settings.chris import BrokerAddress, NatsAddress, PacsName, Word
 from router.settings.hours import HoursText
 from router.settings.section import Location, Section
 from router.settings.values import (
@@ -69,15 +70,25 @@ class CandidateSection(Section):
     url: WebAddress | None = None
     """Address of a static candidate that is reached over HTTP."""
     path: Location | None = None
-    """Folder that a candidate of kind folder is; relative to the folder of this file."""
+    """Folder of a candidate of kind folder, or of ChRIS' files; relative to this file's folder."""
     bucket: BucketName | None = None
     """Bucket of a candidate of kind s3, in the store at url."""
     region: RegionName | None = None
     """Region of the store; default us-east-1."""
     files: Template | None = None
     """Path of each instance in a folder or bucket, with {Keyword}; names study and instance."""
+    broker: BrokerAddress | None = None
+    """Broker of a candidate of kind chris, redis://...: where series are registered."""
+    queue: Word | None = None
+    """Queue of the workers that register series; default main2."""
+    nats: NatsAddress | None = None
+    """NATS server that is told how far series are on their way to ChRIS; left out: none is."""
+    subject: Word | None = None
+    """How subjects begin there; default oxidicom."""
+    pacs_name: PacsName | None = None
+    """PACS that ChRIS shows series under; default the AE title of whoever sent them."""
     auth: AuthSection | None = None
-    """What the router shows to the candidate at url."""
+    """What the router shows to the candidate at url, or to its broker."""
     tls: TlsSection | None = None
     """Certificates, for DICOM over TLS, or for a url that begins with https."""
     calling: Calling | None = None

@@ -12,9 +12,12 @@ from urllib.parse import urlsplit
 from router.domain.paths import parse_template
 from router.domain.reach import (
     ROUTER,
+    Broker,
+    ChrisReach,
     Credentials,
     DimseReach,
     FolderReach,
+    Progress,
     Reach,
     S3Reach,
     Secret,
@@ -30,6 +33,8 @@ DEFAULT_FILES = parse_template(
 """Where files go below a folder, if nothing else is said."""
 WHEN_REFUSED = "when-refused"
 DEFAULT_REGION = "us-east-1"
+DEFAULT_QUEUE = "main2"
+DEFAULT_SUBJECT = "oxidicom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ KINDS: Mapping[str, Keys] = {
     "orthanc-transfers": Keys(("url",), ("auth", "tls", "gzip"), compares=True),
     "folder": Keys(("path",), ("files",)),
     "s3": Keys(("url", "bucket"), ("auth", "region", "files")),
+    "chris": Keys(("path", "broker"), ("queue", "nats", "subject", "pacs_name", "auth")),
 }
 """Every kind that there is."""
 
@@ -105,6 +111,8 @@ def static_misfits(section: CandidateSection) -> Iterator[KindProblem]:
         )
     if section.auth is not None:
         yield from (KindProblem("auth", message) for message in _auth_misfits(section.auth))
+        if section.broker is not None and section.auth.user is None:
+            yield KindProblem("auth", "needs a user and a password: a broker takes no token")
     if kind == "s3" and (section.auth is None or section.auth.user is None):
         message = "must name the access key as user, and its secret key as password"
         yield KindProblem("auth" if section.auth is not None else "", f"auth {message}")
@@ -128,6 +136,8 @@ def web_endpoint(url: str) -> tuple[str, int]:
 
 def static_reach(section: CandidateSection) -> Reach | None:
     """How the candidate of a section is reached, beyond host and port."""
+    if section.path is not None and section.broker is not None:
+        return _chris(section, str(section.path), section.broker)
     if section.path is not None:
         return FolderReach(str(section.path), section.files or DEFAULT_FILES)
     if section.url is not None and section.bucket is not None and section.auth is not None:
@@ -145,6 +155,21 @@ def static_reach(section: CandidateSection) -> Reach | None:
         None if section.auth is None else _credentials(section.auth),
         _tls_files(section.tls),
         gzip=section.gzip or False,
+    )
+
+
+def _chris(section: CandidateSection, path: str, broker: str) -> ChrisReach:
+    return ChrisReach(
+        path,
+        Broker(
+            broker,
+            section.queue or DEFAULT_QUEUE,
+            None if section.auth is None else _credentials(section.auth),
+        ),
+        None
+        if section.nats is None
+        else Progress(section.nats, section.subject or DEFAULT_SUBJECT),
+        section.pacs_name or "",
     )
 
 

@@ -7,6 +7,7 @@ error text that says what would be right, and describes itself in a JSON Schema.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -151,6 +152,11 @@ def _parse_host(value: str) -> str:
 
 
 def _parse_web_address(value: str) -> str:
+    return parse_url(value, ("http", "https"), "https://host/path")
+
+
+def parse_url(value: str, schemes: Sequence[str], example: str) -> str:
+    """A URL of one of these schemes, without credentials; raises ``ValueError``."""
     text = value.strip()
     if len(text) > MAX_URL or re.search(r"[\s\x00-\x1f\x7f]", text):
         raise ValueError(f"{shown(value)} is no URL")
@@ -158,9 +164,9 @@ def _parse_web_address(value: str) -> str:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError(f"{shown(value)} is no URL; write https://host:443/path") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ValueError(f"{shown(value)} is no URL; write https://host/path")
+        raise ValueError(f"{shown(value)} is no URL; write {example}") from None
+    if parts.scheme not in schemes or not parts.hostname or port == 0:
+        raise ValueError(f"{shown(value)} is no URL; write {example}")
     if parts.username is not None or parts.password is not None:
         raise ValueError('a URL must not hold a user or a password; the key for them is "auth"')
     if parts.query or parts.fragment:
@@ -322,7 +328,7 @@ PriorityName = Annotated[
 ]
 """A priority by its name."""
 
-Kind = Literal["dimse", "stow-rs", "orthanc-rest", "orthanc-transfers", "folder", "s3"]
+Kind = Literal["dimse", "stow-rs", "orthanc-rest", "orthanc-transfers", "folder", "s3", "chris"]
 """How a candidate is reached."""
 
 RegisteredKind = Literal["dimse", "stow-rs", "orthanc-rest", "orthanc-transfers"]

@@ -141,6 +141,7 @@ async def test_registering_twice_makes_one_candidate(client: Client) -> None:
         ({"port": "4242"}, ["port"]),
         ({"kind": "carrier-pigeon"}, ["kind"]),
         ({"kind": "folder"}, ["kind"]),
+        ({"kind": "chris"}, ["kind"]),
         ({"path": "/etc"}, ["path"]),
         ({"url": "https://vna/dicom-web"}, ["url"]),
         ({"auth": {"token_file": "/etc/passwd"}}, ["auth"]),

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import get_args
 
 from router.domain.paths import parse_template
-from router.domain.reach import Credentials, S3Reach, Secret, TlsFiles, WebReach
+from router.domain.reach import (
+    Broker,
+    ChrisReach,
+    Credentials,
+    Progress,
+    S3Reach,
+    Secret,
+    TlsFiles,
+    WebReach,
+)
 from router.registry.overlay import static_candidate
 from router.settings.kinds import KINDS
 from router.settings.load import examine_text
@@ -70,3 +79,32 @@ candidates:
         Credentials(Secret(file=str(tmp_path / "password")), "router"),
         TlsFiles(str(tmp_path / "authority.pem"), str(tmp_path / "router.pem")),
     )
+
+
+def test_chris_has_the_queue_and_the_subjects_of_oxidicom_unless_others_are_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "password").write_text("secret")
+    text = """
+candidates:
+  CHRIS: {kind: chris, path: ., broker: redis://cube:6379/0, nats: nats://nats:4222}
+  OTHER:
+    kind: chris
+    path: .
+    broker: redis://cube:6379/0
+    auth: {user: default, password_file: password}
+    queue: pacs
+    pacs_name: HOSPITAL
+"""
+    settings = examine_text(text, "test.yaml", tmp_path).settings
+    assert settings is not None
+
+    chris = static_candidate("CHRIS", settings.candidates["CHRIS"], 2)
+    other = static_candidate("OTHER", settings.candidates["OTHER"], 2)
+
+    url = "redis://cube:6379/0"
+    assert chris.reach == ChrisReach(
+        str(tmp_path), Broker(url, "main2"), Progress("nats://nats:4222", "oxidicom")
+    )
+    known = Credentials(Secret(file=str(tmp_path / "password")), "default")
+    assert other.reach == ChrisReach(str(tmp_path), Broker(url, "pacs", known), None, "HOSPITAL")

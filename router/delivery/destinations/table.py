@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from router.delivery.destinations.chris import ChrisDestination
 from router.delivery.destinations.dimse import DimseDestination
 from router.delivery.destinations.folder import FolderDestination
 from router.delivery.destinations.orthanc import OrthancDestination
@@ -28,6 +29,7 @@ def destinations(
         "orthanc-rest": orthanc,
         "s3": S3Destination(spool, clock, timeouts),
         "folder": FolderDestination(spool, clock, timeouts.response_s),
+        "chris": ChrisDestination(spool, clock, timeouts.response_s),
         "orthanc-transfers": TransfersDestination(spool, web, clock, orthanc),
     }
 
