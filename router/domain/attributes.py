@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
 from router.domain import dictionary
 from router.domain.errors import InvalidCriteria
@@ -75,8 +76,12 @@ class Attribute:
         return not self.steps
 
 
+@lru_cache(maxsize=1024)
 def parse_attribute(text: str) -> Attribute:
-    """The attribute that a text names; raises ``InvalidCriteria`` with a suggestion."""
+    """The attribute that a text names; raises ``InvalidCriteria`` with a suggestion.
+
+    Cached, so that a set of the attributes of many criteria compares few of them.
+    """
     text = text.strip()
     pseudo = _PSEUDO_BY_NORM.get(dictionary.normal_form(text))
     if pseudo is not None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from router.domain.attributes import Attribute, parse_attribute
 from router.domain.errors import InvalidCriteria
+from router.domain.evaluation import explain
 from router.domain.expression import (
     TYPED,
     AllOf,
@@ -33,7 +34,6 @@ from router.domain.expression import (
     Values,
     attributes_of,
     compile_test,
-    explain,
 )
 from router.domain.values import kind_of, operand
 
@@ -202,10 +202,16 @@ def _build(
     except InvalidCriteria as error:
         raise InvalidCriteria(f"{_at(path)}{error}") from None
     try:
-        _check_operands(attribute, operator, operands)
-        search = _compile_pattern(operands[0]) if operator is Operator.MATCHES else None
+        return _criterion(attribute, operator, operands)
     except InvalidCriteria as error:
         raise InvalidCriteria(f"{_at(path, 'value' if path else '')}{error}") from None
+
+
+@lru_cache(maxsize=4096)
+def _criterion(attribute: Attribute, operator: Operator, operands: tuple[str, ...]) -> Criterion:
+    """The criterion; equal ones of many candidates are one, which is evaluated once for a study."""
+    _check_operands(attribute, operator, operands)
+    search = _compile_pattern(operands[0]) if operator is Operator.MATCHES else None
     return Criterion(
         attribute, operator, operands, compile_test(attribute, operator, operands, search)
     )

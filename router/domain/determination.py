@@ -12,7 +12,8 @@ from typing import Any
 
 from router.domain.attributes import Attribute
 from router.domain.candidate import Candidate, CandidateState, Level
-from router.domain.expression import Expression, attributes_of, deciding, explain
+from router.domain.evaluation import Evaluation
+from router.domain.expression import Expression, attributes_of
 from router.domain.instance import Facts
 
 Member = tuple[int, Facts, str]
@@ -90,18 +91,47 @@ def needed_attributes(candidates: Iterable[Candidate]) -> frozenset[Attribute]:
 
 def determine(candidates: Sequence[Candidate], members: Sequence[Member]) -> Decision:
     """Decide for every candidate, in the order of their AE titles."""
-    whole = study_facts(facts for _, facts, _ in members)
+    parts = _Parts(members)
     ordered = sorted(candidates, key=lambda candidate: candidate.ae_title)
-    return Decision(tuple(_choose(candidate, members, whole) for candidate in ordered))
+    return Decision(tuple(_choose(candidate, parts) for candidate in ordered))
 
 
-def _choose(candidate: Candidate, members: Sequence[Member], whole: Facts) -> Choice:
+class _Parts:
+    """The instances as candidates look at them, gathered once for all candidates of a level."""
+
+    def __init__(self, members: Sequence[Member]):
+        self._members = members
+        self.whole = Evaluation(study_facts(facts for _, facts, _ in members))
+        self._levels: dict[Level, list[tuple[list[int], Evaluation]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def at(self, level: Level) -> Sequence[tuple[Sequence[int], Evaluation]]:
+        """Each series, or each instance: the ledger ids in it, and what is asked of its facts."""
+        if level not in self._levels:
+            groups: dict[str, list[Member]] = {}
+            for member in self._members:
+                number, _, series = member
+                key = series if level is Level.SERIES else str(number)
+                groups.setdefault(key, []).append(member)
+            self._levels[level] = [
+                (
+                    [number for number, _, _ in group],
+                    Evaluation(study_facts(facts for _, facts, _ in group)),
+                )
+                for group in groups.values()
+            ]
+        return self._levels[level]
+
+
+def _choose(candidate: Candidate, parts: _Parts) -> Choice:
     if candidate.state is CandidateState.DRAINING:
         return _choice(candidate, "draining: it receives nothing new", matched=False)
     if candidate.level is Level.STUDY:
-        matched, reason = _judge(candidate, whole)
+        matched, reason = _judge(candidate, parts.whole)
         return _choice(candidate, reason, matched=matched)
-    return _choose_parts(candidate, members)
+    return _choose_parts(candidate, parts)
 
 
 def _choice(
@@ -114,38 +144,33 @@ def _choice(
     )
 
 
-def _judge(candidate: Candidate, facts: Facts) -> tuple[bool, str]:
+def _judge(candidate: Candidate, facts: Evaluation) -> tuple[bool, str]:
     matched, reason = _criteria(candidate.criteria, facts)
     if not matched:
         return False, reason
     for expression in candidate.discard:
-        if expression.matches(facts):
-            refusal = explain(deciding(expression, facts), facts).explanation
+        if facts.matches(expression):
+            _, refusal = facts.judge(expression)
             return False, f"{reason}; but its discard filter: {refusal}"
     return True, reason
 
 
-def _criteria(criteria: Expression | None, facts: Facts) -> tuple[bool, str]:
+def _criteria(criteria: Expression | None, facts: Evaluation) -> tuple[bool, str]:
     if criteria is None:
         return True, "no criteria: it receives every study"
-    verdict = explain(deciding(criteria, facts), facts)
-    return verdict.matched, verdict.explanation
+    return facts.judge(criteria)
 
 
-def _choose_parts(candidate: Candidate, members: Sequence[Member]) -> Choice:
+def _choose_parts(candidate: Candidate, parts: _Parts) -> Choice:
     """Judge each series, or each instance, by itself."""
-    groups: dict[str, list[tuple[int, Facts]]] = {}
-    for number, facts, series in members:
-        key = series if candidate.level is Level.SERIES else str(number)
-        groups.setdefault(key, []).append((number, facts))
     chosen: list[int] = []
     reasons: dict[str, None] = {}
-    for group in groups.values():
-        matched, reason = _judge(candidate, study_facts(facts for _, facts in group))
+    for numbers, facts in parts.at(candidate.level):
+        matched, reason = _judge(candidate, facts)
         if matched:
-            chosen += [number for number, _ in group]
+            chosen += numbers
         reasons.setdefault(reason)
     shown = "; ".join(list(reasons)[:5])
-    summary = f"{len(chosen)} of {len(members)} instances, by {candidate.level}: {shown}"
-    ids = None if len(chosen) == len(members) else tuple(sorted(chosen))
+    summary = f"{len(chosen)} of {len(parts)} instances, by {candidate.level}: {shown}"
+    ids = None if len(chosen) == len(parts) else tuple(sorted(chosen))
     return _choice(candidate, summary, ids, matched=bool(chosen))

@@ -12,18 +12,17 @@ be. A value that is not what its VR says compares with nothing, and the explanat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache, partial
+from functools import partial
+from itertools import count
 from operator import gt, lt
 from typing import Any
 
 from router.domain.attributes import Attribute
 from router.domain.instance import Facts
 from router.domain.values import ValueKind, comparable, kind_of
-
-SHOWN_VALUES = 8
 
 
 class Operator(StrEnum):
@@ -52,6 +51,12 @@ ORDERINGS = frozenset({Operator.GREATER_THAN, Operator.LESS_THAN, Operator.BETWE
 TYPED = ORDERINGS | {Operator.EQUAL, Operator.NOT_EQUAL, Operator.IN, Operator.NOT_IN}
 """Operators that compare as the VR says; the others look at values as text."""
 
+_numbers = count()
+"""Each expression has one of its own, which answers about it are found by."""
+
+_settle = object.__setattr__
+"""Sets what a frozen object is made with, once."""
+
 Values = Collection[str]
 Test = Callable[[Values], bool]
 
@@ -65,6 +70,15 @@ class Criterion:
     operands: tuple[str, ...]
     test: Test = field(compare=False, repr=False)
     """The operator with its operands, compiled; gets the values, and ignores empty ones."""
+    asks: str = field(init=False, compare=False, repr=False)
+    """The operator and its operands, for a person."""
+    attributes: frozenset[Attribute] = field(init=False, compare=False, repr=False)
+    number: int = field(init=False, compare=False, repr=False, default_factory=_numbers.__next__)
+
+    def __post_init__(self) -> None:
+        _settle(self, "attributes", frozenset({self.attribute}))
+        operands = " " + ",".join(self.operands) if self.operands else ""
+        _settle(self, "asks", f"{self.operator.value}{operands}")
 
     def __str__(self) -> str:
         parts = [self.attribute.name, self.operator.value]
@@ -88,6 +102,14 @@ class AllOf:
     """Every one of the parts matches."""
 
     parts: tuple[Expression, ...]
+    attributes: frozenset[Attribute] = field(init=False, compare=False, repr=False)
+    number: int = field(init=False, compare=False, repr=False, default_factory=_numbers.__next__)
+    numbers: tuple[int, ...] = field(init=False, compare=False, repr=False)
+    """The numbers of the parts."""
+
+    def __post_init__(self) -> None:
+        _settle(self, "attributes", _attributes(self.parts))
+        _settle(self, "numbers", tuple(part.number for part in self.parts))
 
     def __str__(self) -> str:
         return "(" + " and ".join(map(str, self.parts)) + ")"
@@ -102,6 +124,14 @@ class AnyOf:
     """At least one of the parts matches."""
 
     parts: tuple[Expression, ...]
+    attributes: frozenset[Attribute] = field(init=False, compare=False, repr=False)
+    number: int = field(init=False, compare=False, repr=False, default_factory=_numbers.__next__)
+    numbers: tuple[int, ...] = field(init=False, compare=False, repr=False)
+    """The numbers of the parts."""
+
+    def __post_init__(self) -> None:
+        _settle(self, "attributes", _attributes(self.parts))
+        _settle(self, "numbers", tuple(part.number for part in self.parts))
 
     def __str__(self) -> str:
         return "(" + " or ".join(map(str, self.parts)) + ")"
@@ -116,6 +146,11 @@ class Not:
     """The part does not match."""
 
     part: Expression
+    attributes: frozenset[Attribute] = field(init=False, compare=False, repr=False)
+    number: int = field(init=False, compare=False, repr=False, default_factory=_numbers.__next__)
+
+    def __post_init__(self) -> None:
+        _settle(self, "attributes", self.part.attributes)
 
     def __str__(self) -> str:
         return f"not {self.part}"
@@ -125,16 +160,11 @@ class Not:
         return not self.part.matches(facts)
 
 
+def _attributes(parts: Iterable[Expression]) -> frozenset[Attribute]:
+    return frozenset().union(*(part.attributes for part in parts))
+
+
 Expression = Criterion | AllOf | AnyOf | Not
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether facts match, and why; ``parts`` for compositions."""
-
-    matched: bool
-    explanation: str
-    parts: tuple[Verdict, ...] = ()
 
 
 def compile_test(
@@ -204,84 +234,5 @@ def _any_value(kind: ValueKind, holds: Callable[[Any], bool]) -> Test:
 
 
 def attributes_of(expression: Expression) -> frozenset[Attribute]:
-    """All attributes that the expression looks at."""
-    match expression:
-        case Criterion():
-            return frozenset({expression.attribute})
-        case Not(part):
-            return attributes_of(part)
-        case AllOf(parts) | AnyOf(parts):
-            return frozenset().union(*map(attributes_of, parts))
-
-
-def deciding(expression: Expression, facts: Facts) -> Expression:
-    """The part that settles the result by itself, such as the first of ``all`` that does not match.
-
-    The whole expression where all of its parts are needed. Whether the facts match it is whether
-    they match the expression.
-    """
-    match expression:
-        case AllOf(parts):
-            settles = False
-        case AnyOf(parts):
-            settles = True
-        case _:
-            return expression
-    for part in parts:
-        if part.matches(facts) is settles:
-            return deciding(part, facts)
-    return expression
-
-
-def explain(expression: Expression, facts: Facts) -> Verdict:
-    """Evaluate every part with reasons, such as ``Modality is {CT, SR}; IN CR,DX: no``."""
-    match expression:
-        case Criterion():
-            return _explain_criterion(expression, facts)
-        case Not(part):
-            inner = explain(part, facts)
-            matched = not inner.matched
-            return Verdict(matched, f"not [{inner.explanation}]: {_yes(matched)}", (inner,))
-        case AllOf(parts):
-            return _composed(all, " and ", tuple(explain(part, facts) for part in parts))
-        case AnyOf(parts):
-            return _composed(any, " or ", tuple(explain(part, facts) for part in parts))
-
-
-def _composed(join: Callable[[list[bool]], bool], word: str, parts: tuple[Verdict, ...]) -> Verdict:
-    matched = join([part.matched for part in parts])
-    text = word.join(f"[{part.explanation}]" for part in parts)
-    return Verdict(matched, f"{text}: {_yes(matched)}", parts)
-
-
-def _explain_criterion(criterion: Criterion, facts: Facts) -> Verdict:
-    values = tuple(facts.get(criterion.attribute.name, ()))
-    matched = criterion.test(values)
-    operands = " " + ",".join(criterion.operands) if criterion.operands else ""
-    return Verdict(
-        matched,
-        f"{criterion.attribute.name} {_shown(values)}; {criterion.operator.value}{operands}: "
-        f"{_yes(matched)}{_incomparable(criterion, values)}",
-    )
-
-
-@lru_cache(maxsize=1024)
-def _shown(values: tuple[str, ...]) -> str:
-    """Cached: in one determination, many criteria look at the same few values."""
-    present = sorted({value for value in values if value})
-    more = ", ..." if len(present) > SHOWN_VALUES else ""
-    return f"is {{{', '.join(present[:SHOWN_VALUES])}{more}}}" if present else "has no value"
-
-
-def _incomparable(criterion: Criterion, values: tuple[str, ...]) -> str:
-    """How many values could not be compared, not which: they may name a person."""
-    kind = kind_of(criterion.attribute.vr)
-    if kind is ValueKind.TEXT or criterion.operator not in TYPED:
-        return ""
-    present = {value for value in values if value}
-    bad = sum(comparable(kind, value) is None for value in present)
-    return f" ({bad} of {len(present)} values not {kind})" if bad else ""
-
-
-def _yes(matched: bool) -> str:
-    return "yes" if matched else "no"
+    """All attributes that the expression looks at; known since it was made."""
+    return expression.attributes

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from router.domain.attributes import Attribute
-from router.domain.expression import Expression, attributes_of, explain
+from router.domain.evaluation import explain
+from router.domain.expression import Expression, attributes_of
 from router.domain.instance import Facts
 
 

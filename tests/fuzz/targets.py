@@ -37,7 +37,7 @@ from router.dicom.text import DEFAULT_ENCODING, values_of
 from router.domain.attributes import BASE_ATTRIBUTES, parse_attribute
 from router.domain.criteria import as_json, attributes_of, explain, parse_criteria
 from router.domain.errors import CannotUnderstand, InvalidCriteria
-from router.domain.expression import deciding
+from router.domain.evaluation import deciding
 from router.spool.recovery import intact_instances
 from tests.dicom.judges import decoded_by_pynetdicom
 from tests.dicom.pair import acceptance, association_request
