@@ -38,6 +38,7 @@ from router.domain.attributes import BASE_ATTRIBUTES, parse_attribute
 from router.domain.criteria import as_json, attributes_of, explain, parse_criteria
 from router.domain.errors import CannotUnderstand, InvalidCriteria
 from router.domain.evaluation import deciding
+from router.domain.instance import Instance
 from router.spool.recovery import intact_instances
 from tests.dicom.judges import decoded_by_pynetdicom
 from tests.dicom.pair import acceptance, association_request
@@ -348,7 +349,7 @@ def spool_records(data: bytes) -> None:
         place, value = data[at : at + 2], data[at + 2 : at + 3]
         if value:
             content[int.from_bytes(place, "big") % len(content)] = value[0]
-    found = list(intact_instances(_stored(bytes(content) + data[1 + 3 * edits :]), 0))
+    found = _found_in(bytes(content) + data[1 + 3 * edits :])
     assert all(instance in segment.instances for instance in found)
     whole = [
         instance
@@ -359,15 +360,11 @@ def spool_records(data: bytes) -> None:
     assert all(instance in found for instance in whole)
 
 
-@cache
-def _directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory()
-
-
-def _stored(content: bytes) -> Path:
-    path = Path(_directory().name) / a_segment().name
-    path.write_bytes(content)
-    return path
+def _found_in(content: bytes) -> list[Instance]:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / a_segment().name
+        path.write_bytes(content)
+        return list(intact_instances(path, 0))
 
 
 _FACTS = {
