@@ -12,7 +12,7 @@ be. A value that is not what its VR says compares with nothing, and the explanat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -72,6 +72,7 @@ class Criterion:
     """The operator with its operands, compiled; gets the values, and ignores empty ones."""
     asks: str = field(init=False, compare=False, repr=False)
     """The operator and its operands, for a person."""
+    text: str = field(init=False, compare=False, repr=False)
     attributes: frozenset[Attribute] = field(init=False, compare=False, repr=False)
     number: int = field(init=False, compare=False, repr=False, default_factory=_numbers.__next__)
 
@@ -79,18 +80,23 @@ class Criterion:
         _settle(self, "attributes", frozenset({self.attribute}))
         operands = " " + ",".join(self.operands) if self.operands else ""
         _settle(self, "asks", f"{self.operator.value}{operands}")
+        _settle(self, "text", _text(self.attribute, self.operator, self.operands))
 
     def __str__(self) -> str:
-        parts = [self.attribute.name, self.operator.value]
-        if self.operator is Operator.MATCHES:
-            parts += self.operands
-        elif self.operands:
-            parts.append(",".join(_escaped(operand) for operand in self.operands))
-        return "|".join(parts)
+        return self.text
 
     def matches(self, facts: Facts) -> bool:
         """Whether the facts match."""
         return self.test(facts.get(self.attribute.name, ()))
+
+
+def _text(attribute: Attribute, operator: Operator, operands: Sequence[str]) -> str:
+    parts = [attribute.name, operator.value]
+    if operator is Operator.MATCHES:
+        parts += operands
+    elif operands:
+        parts.append(",".join(map(_escaped, operands)))
+    return "|".join(parts)
 
 
 def _escaped(operand: str) -> str:
