@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 _SYNC_FILE_RANGE_WRITE = 2
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
+_IN_MEMORY = frozenset({0x01021994, 0x858458F6})  # TMPFS_MAGIC, RAMFS_MAGIC of linux/magic.h
+_STATFS_BYTES = 256  # more than struct statfs has; f_type comes first, as a long
 
 
 def _libc_function(names: tuple[str, ...], *arguments: type) -> Callable[..., int] | None:
@@ -32,6 +36,7 @@ _sync_file_range = _libc_function(
 _fallocate = _libc_function(
     ("fallocate64", "fallocate"), ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64
 )
+_fstatfs = _libc_function(("fstatfs64", "fstatfs"), ctypes.c_int, ctypes.c_char_p)
 
 
 def start_write_back(descriptor: int, offset: int, length: int) -> None:
@@ -59,5 +64,21 @@ def read_if_cached(descriptor: int, buffer: memoryview | bytearray, offset: int)
     """Read what the page cache holds; None when a disk would have to be waited for."""
     try:
         return os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
-    except OSError:  # not cached (EAGAIN), a file system without the flag, a bad block: ask again
-        return None
+    except OSError as error:  # not cached (EAGAIN), no such flag here, a bad block: ask again
+        if error.errno != errno.EOPNOTSUPP:
+            return None
+    with suppress(OSError):
+        if _is_in_memory(descriptor):
+            return os.preadv(descriptor, [buffer], offset)
+    return None
+
+
+def _is_in_memory(descriptor: int) -> bool:
+    """Whether the file is on a file system that has no disk, and does not know the flag either."""
+    if _fstatfs is None:
+        return False
+    answer = ctypes.create_string_buffer(_STATFS_BYTES)
+    if _fstatfs(descriptor, answer) != 0:
+        return False
+    size = ctypes.sizeof(ctypes.c_long)
+    return int.from_bytes(answer.raw[:size], sys.byteorder) & 0xFFFFFFFF in _IN_MEMORY

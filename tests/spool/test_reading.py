@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,6 +26,18 @@ async def test_bytes_just_written_are_read_without_waiting(tmp_path: Path) -> No
         assert await reader.read_into(buffer, 0) == 1000
         assert buffer[:1000] == data_set(1)
         reader.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's file system in memory")
+async def test_a_spool_in_memory_is_always_read_without_waiting() -> None:
+    with TemporaryDirectory(dir="/dev/shm") as directory:
+        async with a_spool(Path(directory)) as spool:
+            reader = spool.open((await store(spool, 1)).ref)
+            buffer = memoryview(bytearray(5000))
+
+            assert reader.try_read_into(buffer, 0) == 1000
+            assert buffer[:1000] == data_set(1)
+            reader.close()
 
 
 async def test_reading_goes_on_at_an_offset_and_ends_with_the_data_set(tmp_path: Path) -> None:
