@@ -25,6 +25,8 @@ from router.ledger.rows import (
 from router.ledger.schema import decision as decision_table
 from router.ledger.schema import delivery, delivery_item, instance, revision
 
+DATA_SET_LENGTH = instance.c.file_length - instance.c.data_set_skip
+
 
 def unrouted_revisions(connection: Connection) -> Sequence[RevisionKey]:
     """See ``ports.Ledger.unrouted_revisions``."""
@@ -86,8 +88,7 @@ def route(
     connection.execute(
         update(revision).where(revision.c.id == key.id).values(state=RevisionState.ROUTED)
     )
-    for choice in decision.chosen:
-        _create_delivery(connection, key.id, at, choice)
+    _create_deliveries(connection, key.id, at, decision.chosen)
     rows = connection.execute(
         SELECT_DELIVERIES.where(delivery.c.revision_id == key.id).order_by(delivery.c.id)
     )
@@ -139,29 +140,74 @@ def _choice_values(choice: Choice) -> Values:
     }
 
 
-def _create_delivery(
-    connection: Connection, revision_id: int, at: datetime, choice: Choice
+def _create_deliveries(
+    connection: Connection, revision_id: int, at: datetime, chosen: Sequence[Choice]
 ) -> None:
-    delivery_id = insert_delivery(
-        connection,
-        revision_id,
-        choice.ae_title,
-        at,
-        priority=choice.priority,
-        required=choice.required,
-    )
-    for named in [None] if choice.instance_ids is None else chunks(choice.instance_ids):
-        _create_items(connection, delivery_id, revision_id, named)
+    """Few statements, however many candidates get the whole revision."""
+    count, size = count_instances(connection, instance.c.revision_id == revision_id)
+    made = connection.execute(
+        insert(delivery).returning(delivery.c.id, sort_by_parameter_order=True),
+        [_delivery_values(revision_id, at, choice, count, size) for choice in chosen],
+    ).scalars()
+    by_id = dict(zip(made, chosen, strict=True))
+    whole = [number for number, choice in by_id.items() if choice.instance_ids is None]
+    for some in chunks(whole):
+        _create_items(connection, revision_id, delivery.c.id.in_(some))
+    for number, choice in by_id.items():
+        if choice.instance_ids is not None:
+            _name_items(connection, revision_id, number, choice.ae_title, choice.instance_ids)
+
+
+def _delivery_values(
+    revision_id: int, at: datetime, choice: Choice, count: int, size: int
+) -> Values:
+    return {
+        **NEW_DELIVERY,
+        "revision_id": revision_id,
+        "ae_title": choice.ae_title,
+        "priority": choice.priority,
+        "required": choice.required,
+        "created_at": at,
+        "instances": count,
+        "total_bytes": size,
+        "remaining_bytes": size,
+    }
+
+
+def _name_items(
+    connection: Connection,
+    revision_id: int,
+    delivery_id: int,
+    ae_title: str,
+    instance_ids: Collection[int],
+) -> None:
+    """The items of a delivery that gets some of the revision only."""
+    for some in chunks(instance_ids):
+        _create_items(
+            connection, revision_id, delivery.c.id == delivery_id, instance.c.id.in_(some)
+        )
     count, size = count_items(connection, delivery_item.c.delivery_id == delivery_id)
-    if choice.instance_ids is not None and count != len(set(choice.instance_ids)):
+    if count != len(set(instance_ids)):
         raise StateConflict(
-            f"the decision sends {choice.ae_title} instances that its revision does not hold"
+            f"the decision sends {ae_title} instances that its revision does not hold"
         )
     connection.execute(
         update(delivery)
         .where(delivery.c.id == delivery_id)
         .values(instances=count, total_bytes=size, remaining_bytes=size)
     )
+
+
+NEW_DELIVERY: Values = {
+    "state": DeliveryState.PENDING,
+    "attempts": 0,
+    "reason": "",
+    "instances": 0,
+    "delivered": 0,
+    "refused": 0,
+    "total_bytes": 0,
+    "remaining_bytes": 0,
+}
 
 
 def insert_delivery(
@@ -177,50 +223,47 @@ def insert_delivery(
     delivery_id: int = connection.execute(
         insert(delivery)
         .values(
+            **NEW_DELIVERY,
             revision_id=revision_id,
             ae_title=ae_title,
-            state=DeliveryState.PENDING,
             priority=priority,
             required=required,
             created_at=at,
-            attempts=0,
-            reason="",
-            instances=0,
-            delivered=0,
-            refused=0,
-            total_bytes=0,
-            remaining_bytes=0,
         )
         .returning(delivery.c.id)
     ).scalar_one()
     return delivery_id
 
 
-def _create_items(
-    connection: Connection, delivery_id: int, revision_id: int, named: Sequence[int] | None
-) -> None:
-    """One pending item for each named instance of the revision (None: for each instance)."""
+def _create_items(connection: Connection, revision_id: int, *which: ColumnElement[bool]) -> None:
+    """One pending item for each of these deliveries and each of these instances of the revision."""
     chosen = select(
-        literal(delivery_id),
+        delivery.c.id,
         instance.c.id,
         literal(ItemState.PENDING, delivery_item.c.state.type),
         literal(0),
         literal(""),
-    ).where(instance.c.revision_id == revision_id)
-    if named is not None:
-        chosen = chosen.where(instance.c.id.in_(named))
+    ).join_from(delivery, instance, delivery.c.revision_id == instance.c.revision_id)
     connection.execute(
         insert(delivery_item).from_select(
-            ["delivery_id", "instance_id", "state", "attempts", "reason"], chosen
+            ["delivery_id", "instance_id", "state", "attempts", "reason"],
+            chosen.where(instance.c.revision_id == revision_id, *which),
         )
     )
 
 
+def count_instances(connection: Connection, which: ColumnElement[bool]) -> tuple[int, int]:
+    """How many instances there are of some, and how many bytes of data sets."""
+    row = connection.execute(
+        select(func.count(), func.coalesce(func.sum(DATA_SET_LENGTH), 0)).where(which)
+    ).one()
+    return row[0], int(row[1])
+
+
 def count_items(connection: Connection, which: ColumnElement[bool]) -> tuple[int, int]:
     """How many items there are of some, and how many bytes of data sets."""
-    data_set_length = instance.c.file_length - instance.c.data_set_skip
     row = connection.execute(
-        select(func.count().label("items"), func.coalesce(func.sum(data_set_length), 0))
+        select(func.count().label("items"), func.coalesce(func.sum(DATA_SET_LENGTH), 0))
         .select_from(delivery_item)
         .join(instance, delivery_item.c.instance_id == instance.c.id)
         .where(which)
