@@ -306,7 +306,7 @@ async def serve(settings: Settings) -> None:
                 stop.set()
 
 
-def _spare_the_garbage_collector() -> None:
+def spare_the_garbage_collector() -> None:
     """Leave alone what has been made by now: to look through it costs a tenth of the rate.
 
     Instances come and go by reference counting alone, cycles are few: they can wait.
@@ -318,7 +318,7 @@ def _spare_the_garbage_collector() -> None:
 
 async def _run_until(stop: anyio.Event, settings: Settings, tasks: TaskGroup) -> None:
     async with running(settings):
-        _spare_the_garbage_collector()
+        spare_the_garbage_collector()
         await stop.wait()
     log.info("stopped")
     tasks.cancel_scope.cancel()

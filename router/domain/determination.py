@@ -7,8 +7,8 @@ keeps, ``explain`` prints and the API shows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from router.domain.attributes import Attribute
 from router.domain.candidate import Candidate, CandidateState, Level
@@ -20,9 +20,8 @@ Member = tuple[int, Facts, str]
 """Ledger id, facts and Series Instance UID of one instance of the revision."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One candidate's part of a decision.
+class Choice(NamedTuple):
+    """One candidate's part of a decision; a tuple, which is made in half the time.
 
     ``instance_ids`` is ``None`` when the candidate gets every instance of the revision.
     """
@@ -56,7 +55,7 @@ class Decision:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, of which :meth:`from_json` makes the same decision again."""
-        return {"choices": [asdict(choice) for choice in self.choices]}
+        return {"choices": [choice._asdict() for choice in self.choices]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Decision:

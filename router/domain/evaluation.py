@@ -62,7 +62,7 @@ class Evaluation:
         for at, number in enumerate(composed.numbers):
             answer = answer_to(number)
             if answer is None:
-                answer = self.matches(composed.parts[at])
+                answer = self._matched[number] = self._evaluate(composed.parts[at])
             if answer is matched:
                 return composed.parts[at]
         return None
