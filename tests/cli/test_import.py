@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import warnings
 import zipfile
@@ -166,6 +167,8 @@ def medium(series: list[Path], tmp_path: Path) -> Path:
             data_set.AccessionNumber, data_set.InstanceNumber = "", number
             files.add(data_set)
         files.write(tmp_path / "medium")
+        del files
+        gc.collect()  # it leaves a temporary folder to the collector, and has cycles
     return tmp_path / "medium"
 
 
