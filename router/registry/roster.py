@@ -102,13 +102,14 @@ class Roster:
         self._snapshot = None
         self._stirred.set()
         self._stirred = anyio.Event()
-        if _without_times(before) != _without_times(candidate):
+        # a writer that registers anew has started anew: what waits for it need not wait longer
+        if _without_lease(before) != _without_lease(candidate):
             self._version += 1
             self._rerouted.set()
             self._rerouted = anyio.Event()
 
 
-def _without_times(candidate: Candidate | None) -> Candidate | None:
+def _without_lease(candidate: Candidate | None) -> Candidate | None:
     if candidate is None:
         return None
-    return replace(candidate, registered_at=None, lease_expires_at=None)
+    return replace(candidate, lease_expires_at=None)

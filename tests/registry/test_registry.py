@@ -451,6 +451,22 @@ async def test_listeners_hear_of_changes_and_not_of_heartbeats(start: StartRegis
         await changes.aclose()
 
 
+async def test_listeners_hear_of_a_writer_that_registers_anew_with_the_same_words(
+    start: StartRegistry, clock: ManualClock
+) -> None:
+    async with start() as registry:
+        await registry.register(request("FIRST"))
+        changes = registry.changes()
+        (before,) = await next_change(changes)
+
+        clock.advance(1)
+        await registry.register(request("FIRST"))  # it was killed, and started again
+
+        (after,) = await next_change(changes)
+        assert after.registered_at != before.registered_at
+        await changes.aclose()
+
+
 async def test_heartbeats_are_recorded_now_and_then(
     start: StartRegistry, clock: ManualClock, ledger: SqlLedger
 ) -> None:
