@@ -84,7 +84,7 @@ def test_a_connection_that_brings_nothing_good_is_one_line_in_the_log(measured: 
     wait_until(lambda: len(of_strangers()) >= 100, "all are told")
     assert len(of_strangers()) == 100
     assert all("127.0.0.1" in line for line in of_strangers())
-    assert all("[router.net.connection]" in line for line in lines())  # no traceback among them
+    assert not any("Traceback" in line for line in lines())
 
 
 def test_every_case_has_a_name_of_its_own() -> None:
