@@ -1,11 +1,11 @@
 #!/bin/sh
-# lock.sh UV: pin every dependency with its hashes; no index address goes into the files.
+# lock.sh UV: pin every dependency with its hashes; where they come from stays out of the files.
 set -eu
 lock() { # lock OUTPUT ARGUMENTS...
     output=$1
     shift
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-        --no-emit-index-url --no-header --no-annotate "$@" --output-file "requirements/$output"
+        --no-header --no-annotate "$@" --output-file "requirements/$output"
 }
 uv=$1
 lock runtime.txt pyproject.toml

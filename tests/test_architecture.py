@@ -41,21 +41,17 @@ def test_no_module_outgrows_a_head() -> None:
     assert [path for path, lines in lengths.items() if lines > HARD_LIMIT] == []
 
 
-def test_no_file_names_a_package_index() -> None:
-    address = re.compile(r"^--(extra-)?index-url|https?://[^ \"]*/simple\b", re.MULTILINE)
+def test_a_lock_file_holds_pins_with_their_hashes_and_nothing_else() -> None:
+    pin = re.compile(r"[\w.-]+(\[[\w,-]+\])?==\S+( ; [^#]+?)?( +--hash=sha256:[0-9a-f]{64})+ *")
+    locks = tracked("requirements/*.txt")
+    assert locks
 
-    found = [
-        path
-        for path in tracked("requirements", "*.toml", "*.sh", "Makefile")
-        if address.search(path.read_text())
-    ]
+    for path in locks:
+        lines = path.read_text().replace("\\\n", " ").splitlines()
+        assert [line for line in lines if line.strip() and not pin.fullmatch(line)] == [], path
+
+
+def test_what_sets_the_project_up_names_no_address() -> None:
+    found = [path for path in tracked("*.toml", "*.sh", "Makefile") if "://" in path.read_text()]
 
     assert found == []
-
-
-def test_every_locked_dependency_has_a_hash() -> None:
-    for path in tracked("requirements/*.txt"):
-        text = path.read_text().replace("\\\n", " ")
-        unhashed = [line for line in text.splitlines() if line.strip() and "--hash" not in line]
-
-        assert unhashed == [], path

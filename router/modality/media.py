@@ -21,7 +21,7 @@ NOT_DICOM = "not a DICOM file"
 
 _PREFIX_END = DICM_AT + 4
 _COPY_BYTES = 1 << 20
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
 """What reading an entry of an archive raises: damaged, encrypted, or packed in another way."""
 
 

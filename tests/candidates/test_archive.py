@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from candidates.writer.archive import INDEX, LOCK, Archive, Leftovers
 from candidates.writer.errors import ArchiveInUse, ArchiveMismatch, IndexFailed
 from candidates.writer.storage import INCOMING, Storage
 from candidates.writer.tags import Level
+from tests import peers
 from tests.candidates.arrivals import NOON, arrived
 from tests.candidates.holdings import held_in, query
 
@@ -350,16 +350,16 @@ def test_attachments_without_an_index_are_not_taken_for_an_empty_archive(archive
     assert (root / LOCK).exists()
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_file_then_name_then_row_are_durable_before_an_instance_is_answered(
     tmp_path: Path,
 ) -> None:
     root, log = tmp_path / "volume" / "writer", tmp_path / "log"
     calls = "trace=fsync,fdatasync,rename,mkdir,write,pwrite64"
+    peers.require("strace")
     watched = ["strace", "-f", "-qq", "-y", "-o", str(log), "-e", calls, *CHILD, str(root)]
     child = subprocess.run(watched, capture_output=True, text=True, timeout=60, check=False)
     if child.returncode:
-        pytest.skip("strace may not trace here")
+        peers.unable("strace may not trace here")
 
     place = re.escape(str(root))
     in_order = [

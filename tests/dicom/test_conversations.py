@@ -13,6 +13,7 @@ the association:
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -253,8 +254,9 @@ class Conversation(RuleBasedStateMachine):
         self.ending, self.is_quick = Ending.ANY, False
         self.ours, self.twin = self.listener(), self.listener()
 
+    @abstractmethod
     def listener(self) -> Listener:
-        raise NotImplementedError
+        """One of the two associations that are tried, before anything was said."""
 
     # -- helpers ----------------------------------------------------------------------------------
 
@@ -356,8 +358,9 @@ class Conversation(RuleBasedStateMachine):
             self.shake_hands()
             self.carry_all()
 
+    @abstractmethod
     def shake_hands(self) -> None:
-        raise NotImplementedError
+        """Have the association established, in the way of the role."""
 
     def may_end(self, ending: Ending) -> bool:
         return self.ending is Ending.ANY or (self.is_winding_up and self.ending is ending)

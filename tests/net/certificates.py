@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.peers import missing
 
 
 def require_openssl() -> str:
     """The openssl program; skips a test without it, but under CI=true that is a failure."""
     program = shutil.which("openssl")
-    if program is not None:
-        return program
-    if os.environ.get("CI") == "true":
-        pytest.fail("openssl is not installed")
-    pytest.skip("openssl is not installed")
+    return program or missing("openssl")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from router.domain.errors import SpoolFailed, SpoolFull
 from router.domain.instance import Instance
 from router.spool.log import LocalSpool
 from router.spool.writer import Writer
+from tests import peers
 from tests.spool.helpers import (
     PART10_HEADER,
     Outcome,
@@ -64,7 +65,7 @@ def small_file_system(directory: Path, size: str) -> Iterator[Path]:
     directory.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs to mount a tmpfs")
+        peers.unable("a file system in memory may not be mounted here")
     try:
         yield directory
     finally:
@@ -192,19 +193,16 @@ async def test_after_a_failed_flush_the_segment_gets_no_more_records(tmp_path: P
     assert numbers[-1] == 3
 
 
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-
-
 def traced_child(directory: Path, count: int, *options: str) -> str:
     """What the child printed while strace watched it, or interfered."""
+    peers.require("strace")
     command = ["strace", "-f", "-qq", *options, *CHILD, str(directory), "1", str(count)]
     child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if child.returncode:
-        pytest.skip("strace may not trace here")
+        peers.unable("strace may not trace here")
     return child.stdout
 
 
-@needs_strace
 def test_the_names_of_files_are_durable_before_the_first_acknowledgement(tmp_path: Path) -> None:
     directory, log = tmp_path / "data" / "spool", tmp_path / "log"
     traced_child(directory, 3, "-y", "-o", str(log), "-e", "trace=fsync,fdatasync,write")
@@ -217,7 +215,6 @@ def test_the_names_of_files_are_durable_before_the_first_acknowledgement(tmp_pat
     assert len(re.findall(r"= 0$", before, re.MULTILINE)) >= 4
 
 
-@needs_strace
 def test_what_a_failing_disk_did_not_acknowledge_is_not_recovered(tmp_path: Path) -> None:
     inject = "inject=fdatasync:error=EIO:when=5..7"  # the fifth to seventh flush of each thread
     output = traced_child(tmp_path, 40, "-o", os.devnull, "-e", inject)
