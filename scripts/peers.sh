@@ -13,6 +13,7 @@ need redis-server /usr/bin/redis-server
 need nats-server /usr/sbin/nats-server
 need faketime /usr/bin/faketime
 need strace /usr/bin/strace
+need openssl /usr/bin/openssl
 need odil /usr/bin/odil
 need ctn /usr/bin/send_image
 need libgdcm-tools /usr/bin/gdcmscu
