@@ -8,7 +8,7 @@ import structlog
 
 from router.domain.completion import Due, OnMaxWait
 from router.domain.study import RevisionKey
-from router.ports import Clock, Ledger
+from router.ports import Clock, RevisionLedger
 
 Complete = Callable[[RevisionKey, str], Awaitable[None]]
 """Closes a revision in the ledger and sees to it that it is routed; gets what completed it."""
@@ -20,7 +20,11 @@ class Closer:
     """Carries out what the policy says: hand the revision over, hold it, or give it up."""
 
     def __init__(
-        self, ledger: Ledger, clock: Clock, complete: Complete, discarded: Callable[[], None]
+        self,
+        ledger: RevisionLedger,
+        clock: Clock,
+        complete: Complete,
+        discarded: Callable[[], None],
     ):
         """``discarded`` is told that bytes may be reclaimed."""
         self._ledger = ledger

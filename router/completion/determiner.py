@@ -18,7 +18,7 @@ from router.domain.determination import determine, needed_attributes
 from router.domain.errors import RouterError, StateConflict
 from router.domain.retry import RetryPolicy
 from router.domain.study import RevisionKey
-from router.ports import Clock, Ledger, Spool
+from router.ports import Clock, RevisionLedger, Spool
 
 WORKERS = 4
 RETRY = RetryPolicy(first_s=5.0, cap_s=300.0)
@@ -40,7 +40,7 @@ class Determiner:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: RevisionLedger,
         spool: Spool,
         clock: Clock,
         candidates: Callable[[], Sequence[Candidate]],

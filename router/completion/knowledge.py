@@ -11,7 +11,7 @@ from router.domain.instance import Facts
 ReadValues = Callable[
     [str, Collection[str], int], Awaitable[tuple[Mapping[str, Collection[str]], int]]
 ]
-"""``ports.Ledger.study_values``."""
+"""``ports.RevisionLedger.study_values``."""
 
 
 @dataclass(slots=True)

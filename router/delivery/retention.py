@@ -13,7 +13,7 @@ from anyio.abc import TaskStatus
 from router.delivery.waiting import wait_until
 from router.domain.errors import RouterError
 from router.domain.instance import SpoolRef
-from router.ports import Clock, Ledger, Spool
+from router.ports import Clock, RetentionLedger, Spool
 
 LOOK_EVERY_S = 60.0
 GATHER_S = 1.0
@@ -40,7 +40,9 @@ class Retention:
     The records stay, but for those of old refusals, which anybody can cause without end.
     """
 
-    def __init__(self, ledger: Ledger, spool: Spool, clock: Clock, policy: RetentionPolicy):
+    def __init__(
+        self, ledger: RetentionLedger, spool: Spool, clock: Clock, policy: RetentionPolicy
+    ):
         self._ledger = ledger
         self._spool = spool
         self._clock = clock

@@ -17,7 +17,7 @@ from anyio.abc import TaskStatus
 from router.domain.errors import RouterError
 from router.domain.instance import Instance, Refusal
 from router.domain.study import RevisionKey
-from router.ports import Clock, Ledger
+from router.ports import ArrivalLedger, Clock
 
 Arrival = Instance | Refusal
 Recorded = Callable[[Instance, RevisionKey | None], None]
@@ -38,7 +38,7 @@ class Recorder:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: ArrivalLedger,
         clock: Clock,
         recorded: Recorded,
         *,

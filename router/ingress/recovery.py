@@ -6,12 +6,12 @@ import structlog
 
 from router.domain.instance import Instance
 from router.ingress.recorder import BATCH, BATCH_BYTES, text_size
-from router.ports import Ledger, Spool
+from router.ports import ArrivalLedger, Spool
 
 log = structlog.get_logger(__name__)
 
 
-async def recover(spool: Spool, ledger: Ledger) -> int:
+async def recover(spool: Spool, ledger: ArrivalLedger) -> int:
     """Record every intact instance that is not in the ledger; how many there were.
 
     Only the tails that the ledger has not seen are read; with a new ledger that is everything.
@@ -31,7 +31,7 @@ async def recover(spool: Spool, ledger: Ledger) -> int:
     return recovered
 
 
-async def _record(ledger: Ledger, batch: list[Instance]) -> int:
+async def _record(ledger: ArrivalLedger, batch: list[Instance]) -> int:
     if batch:
         await ledger.record(batch, in_order=False)  # segments overlap in time
     return len(batch)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from router.domain.candidate import Candidate, Registration
 from router.domain.errors import RegistrationClosed
-from router.ports import Clock, Ledger, LedgerViews
+from router.ports import Clock, LedgerViews, RegistrationLedger
 from router.registry.entry import Entry, Lease
 from router.registry.keeper import LeaseKeeper, Probe
 from router.registry.request import RegistrationRequest
@@ -35,7 +35,12 @@ class Registry:
     """Who can receive studies. All methods are for the event loop."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, views: LedgerViews, clock: Clock, probe: Probe
+        self,
+        settings: Settings,
+        ledger: RegistrationLedger,
+        views: LedgerViews,
+        clock: Clock,
+        probe: Probe,
     ):
         self._settings = settings
         self._policy = settings.registration
