@@ -213,7 +213,10 @@ def _store_answers() -> str:
         ),
         (
             statuses.CANNOT_UNDERSTAND,
-            "a UID is missing or impossible; or it would harm receivers (`on_malformed: refuse`)",
+            (
+                "a UID is missing or impossible; it would harm receivers (`on_malformed: refuse`); "
+                "it has File Meta elements in it (`on_group_0002: refuse`)"
+            ),
         ),
         (statuses.NOT_AUTHORISED, "a discard filter matched (`on_discard: refuse`)"),
         (statuses.MISSING_ATTRIBUTE, "the command set lacks a mandatory element; it is named"),

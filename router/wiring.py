@@ -125,6 +125,7 @@ def door_policy(settings: Settings) -> DoorPolicy:
     return DoorPolicy(
         refuse_discarded=settings.router.on_discard == "refuse",
         refuse_malformed=settings.router.on_malformed == "refuse",
+        refuse_group_0002=settings.router.on_group_0002 == "refuse",
     )
 
 

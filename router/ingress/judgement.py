@@ -9,6 +9,7 @@ believed about a data set that could not be read to its end: that one goes into 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from router.dicom import statuses
@@ -43,6 +44,7 @@ class DoorPolicy:
 
     refuse_discarded: bool = False  # answer 0124 instead of 0000 where a discard filter matches
     refuse_malformed: bool = False  # answer C000 instead of keeping the bytes in quarantine
+    refuse_group_0002: bool = False  # answer C000 to a data set with File Meta elements in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +130,21 @@ def judge(
     ambiguous = _ambiguity(facts)
     if ambiguous:
         return _malformed(ambiguous, identity, facts, policy)
+    return _by_policy(scan, discard, policy, identity, facts)
+
+
+def _by_policy(
+    scan: ScanResult, discard: DiscardFilter, policy: DoorPolicy, identity: Identity, facts: Facts
+) -> Verdict:
+    """What becomes of an instance that can be kept, read and told from others: is it wanted."""
+    of_files = _warning(scan, {FindingKind.GROUP_0002})
+    if policy.refuse_group_0002 and of_files is not None:
+        reason = f"{of_files.reason}: File Meta elements belong into files only"
+        return _refused(statuses.CANNOT_UNDERSTAND, reason, identity, facts)
     discarded = discard.examine(facts)
     if discarded is None:
         return Verdict(Disposition.ACCEPTED, statuses.SUCCESS, "", identity, facts)
-    hidden = _what_hides_attributes(scan)
+    hidden = _warning(scan, HIDES_ATTRIBUTES)
     if hidden is not None:
         reason = f"{discarded.reason}; but not all could be read: {hidden.kind} ({hidden.reason})"
         return _malformed(reason, identity, facts, policy)
@@ -146,8 +159,8 @@ def _malformed(reason: str, identity: Identity, facts: Facts, policy: DoorPolicy
     return Verdict(Disposition.QUARANTINED, statuses.SUCCESS, reason, identity, facts)
 
 
-def _what_hides_attributes(scan: ScanResult) -> Finding | None:
-    return next((one for one in scan.warnings if one.kind in HIDES_ATTRIBUTES), None)
+def _warning(scan: ScanResult, kinds: Collection[FindingKind]) -> Finding | None:
+    return next((one for one in scan.warnings if one.kind in kinds), None)
 
 
 def _identity(announced: Identity, facts: Facts) -> Identity:

@@ -84,6 +84,8 @@ class RouterSection(Section):
     """Answer to an instance that a discard filter matches: 0000, or 0124 (not authorised)."""
     on_malformed: Literal["quarantine", "refuse"] = "quarantine"
     """What happens to an instance that would harm its receivers: kept aside, or answered C000."""
+    on_group_0002: Literal["pass", "refuse"] = "pass"
+    """What happens to File Meta elements in a data set: passed on as they are, or answered C000."""
     on_conflict: ConflictPolicy = "keep-last"
     """What is delivered where instances with the same SOP Instance UID have different bytes."""
     max_sequence_depth: Depth = 64

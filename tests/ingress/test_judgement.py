@@ -106,6 +106,17 @@ def test_what_would_harm_receivers_is_quarantined_even_if_a_discard_filter_match
     assert verdict.disposition is Disposition.QUARANTINED
 
 
+def test_file_meta_elements_in_a_data_set_are_passed_on_unless_policy_refuses_them() -> None:
+    found = Finding(FindingKind.GROUP_0002, "(0002,0010) in the data set")
+
+    passed = verdict_on(warnings=(found,))
+    refused = verdict_on(warnings=(found,), policy=DoorPolicy(refuse_group_0002=True))
+
+    assert (passed.disposition, passed.status) == (Disposition.ACCEPTED, 0x0000)
+    assert (refused.disposition, refused.status) == (Disposition.REFUSED, 0xC000)
+    assert refused.reason.startswith("(0002,0010) in the data set")
+
+
 @pytest.mark.parametrize("name", ["SOPClassUID", "SOPInstanceUID"])
 def test_a_data_set_that_contradicts_its_command_set_does_not_match(name: str) -> None:
     verdict = verdict_on({**FACTS, name: ("9.9.9",)})
@@ -235,7 +246,7 @@ def test_only_what_can_be_kept_is_kept_and_only_what_is_kept_or_dropped_is_answe
     warnings: list[Finding],
     refuse: bool,
 ) -> None:
-    policy = DoorPolicy(refuse_discarded=refuse, refuse_malformed=refuse)
+    policy = DoorPolicy(refuse_discarded=refuse, refuse_malformed=refuse, refuse_group_0002=refuse)
     scan = ScanResult(facts, finding, tuple(warnings))
     verdict = judge(announced, scan, PROVENANCE, DISCARD, policy)
     identity = verdict.identity
