@@ -12,17 +12,11 @@ from typing import TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from router.ledger.dialect import (
-    DATABASE_ERRORS,
-    MODE_OPTION,
-    Mode,
-    create_ledger_engine,
-    explain,
-    ledger_url,
-)
-from router.ledger.migrate import migrate
+from router.ledger.dialect import FAULTS, ledger_file
+from router.ledger.migrate import MIGRATIONS
+from router.sql.sqlite import Mode, SqliteFile
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -31,20 +25,20 @@ READERS = 4
 
 
 class Database:
-    """The engine, and the turns that are taken on it."""
+    """The file, and the turns that are taken on it."""
 
-    def __init__(self, engine: Engine):
-        self._engine = engine
+    def __init__(self, file: SqliteFile):
+        self._file = file
         self._writer = CapacityLimiter(1)
         self._readers = CapacityLimiter(READERS)
 
     @classmethod
     async def open(cls, url_or_path: str | Path, busy_timeout_s: float) -> Database:
         """Open and migrate to the newest schema; raises ``LedgerFailed``."""
-        engine = create_ledger_engine(ledger_url(url_or_path), READERS + 1, busy_timeout_s)
-        database = cls(engine)
+        path = ledger_file(url_or_path)
+        database = cls(SqliteFile(path, FAULTS, READERS + 1, busy_timeout_s))
         try:
-            await database.write(migrate)
+            await database.write(MIGRATIONS.migrate)
         except BaseException:
             await database.close()
             raise
@@ -73,13 +67,8 @@ class Database:
     async def close(self) -> None:
         """Give all connections back, cancelled or not."""
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(self._engine.dispose)
+            await to_thread.run_sync(self._file.close)
 
     def _transact(self, work: Work[T], mode: Mode) -> T:
-        try:
-            with self._engine.connect() as connection:
-                connection.execution_options(**{MODE_OPTION: mode})
-                with connection.begin():
-                    return work(connection)
-        except DATABASE_ERRORS as error:
-            raise explain(error, str(self._engine.url.database)) from error
+        with self._file.transaction(mode) as connection:
+            return work(connection)

@@ -1,69 +1,16 @@
-"""Brings a ledger to the newest schema. The migrations travel inside the package.
-
-A new ledger is created as the schema stands, which the tests hold equal to what the migrations
-lead to. Alembic is imported only to upgrade a ledger that an older router wrote: it would stay in
-memory for as long as the router runs.
-"""
+"""The ledger's migrations."""
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    MetaData,
-    PrimaryKeyConstraint,
-    String,
-    Table,
-    inspect,
-)
-
 from router.domain.errors import LedgerFailed
 from router.ledger.schema import metadata
+from router.sql.migrations import Migrations
 
-HEAD = "0001"
-"""The newest migration."""
-
-_version = Table(  # as alembic has it
-    "alembic_version",
-    MetaData(),
-    Column("version_num", String(32), nullable=False),
-    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+MIGRATIONS = Migrations(
+    metadata=metadata,
+    head="0001",
+    scripts="router.ledger:migrations",
+    database="ledger",
+    program="router",
+    failed=LedgerFailed,
 )
-
-
-def migrate(connection: Connection) -> None:
-    """Create or upgrade to head within the connection's transaction: wholly, or not at all.
-
-    Raises ``LedgerFailed`` for a schema that this version does not know.
-    """
-    tables = inspect(connection).get_table_names()
-    if not tables:
-        _version.create(connection, checkfirst=False)  # first, as alembic does
-        metadata.create_all(connection, checkfirst=False)
-        connection.execute(_version.insert().values(version_num=HEAD))
-        return
-    is_versioned = _version.name in tables
-    if not is_versioned or connection.execute(_version.select()).scalar() != HEAD:
-        upgrade(connection)
-
-
-def upgrade(connection: Connection) -> None:
-    """Run all migrations that the database has not had; raises as ``migrate`` does."""
-    from alembic import command
-    from alembic.config import Config
-    from alembic.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
-    config = Config()
-    config.set_main_option("path_separator", "os")
-    config.set_main_option("script_location", "router.ledger:migrations")
-    config.attributes["connection"] = connection
-    scripts = ScriptDirectory.from_config(config)
-    current = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in scripts.walk_revisions()}
-    if current is not None and current not in known:
-        raise LedgerFailed(
-            f"the ledger's schema {current!r} is newer than this router, which knows up to "
-            f"{scripts.get_current_head()!r}: run the router that wrote it, or a newer one"
-        )
-    command.upgrade(config, "head")

@@ -8,18 +8,12 @@ instances.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from enum import StrEnum
-
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
     Connection,
-    DateTime,
-    Dialect,
-    Enum,
     ForeignKey,
     Index,
     Integer,
@@ -27,7 +21,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     event,
     text,
@@ -37,56 +30,20 @@ from router.domain.commitment import TransactionState
 from router.domain.delivery import DeliveryState, ItemState
 from router.domain.instance import Disposition
 from router.domain.study import RevisionState
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime, kept and given back in UTC. Refuses naive values with ``ValueError``."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Into UTC, on the way in."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("the ledger keeps aware datetimes only")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Into UTC, on the way out; SQLite itself knows no time zones."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _words(kind: type[StrEnum]) -> Enum:
-    """Type a column by the words of ``kind``, as text: a new word needs no migration."""
-    return Enum(
-        kind, native_enum=False, length=16, values_callable=lambda words: [w.value for w in words]
-    )
-
+from router.sql.columns import ROW_ID, UtcDateTime, empty_metadata, words
 
 WHERE = "where"
 """Key of an index's ``info``: the condition of the rows that are in it."""
 
-_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only by plain INTEGER
 _Uid = String(64)  # PS3.5 section 9.1
 _AETitle = String(16)  # PS3.5 section 6.2, VR AE
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+metadata = empty_metadata()
 
 study = Table(
     "study",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     Column("study_instance_uid", _Uid, nullable=False, unique=True),
     Column("patient_id", Text, nullable=False),  # of the first instance that names one
     Column("first_arrival_at", UtcDateTime, nullable=False),
@@ -98,10 +55,10 @@ study = Table(
 revision = Table(
     "revision",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("study_id", _Id, ForeignKey("study.id"), nullable=False),
+    Column("id", ROW_ID, primary_key=True),
+    Column("study_id", ROW_ID, ForeignKey("study.id"), nullable=False),
     Column("number", Integer, nullable=False),
-    Column("state", _words(RevisionState), nullable=False),
+    Column("state", words(RevisionState), nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("last_instance_at", UtcDateTime, nullable=False),
     Column("instances", Integer, nullable=False),
@@ -124,7 +81,7 @@ revision = Table(
 segment = Table(
     "segment",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("recorded_through", BigInteger, nullable=False),
 )
@@ -139,9 +96,9 @@ HELD_FOR_NOBODY = text("revision_id IS NULL AND reclaimed_at IS NULL")
 instance = Table(
     "instance",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("study_id", _Id, ForeignKey("study.id"), nullable=False),
-    Column("revision_id", _Id, ForeignKey("revision.id")),  # NULL if it is not to be delivered
+    Column("id", ROW_ID, primary_key=True),
+    Column("study_id", ROW_ID, ForeignKey("study.id"), nullable=False),
+    Column("revision_id", ROW_ID, ForeignKey("revision.id")),  # NULL if it is not to be delivered
     Column("sop_class_uid", _Uid, nullable=False),
     Column("sop_instance_uid", _Uid, nullable=False),
     Column("series_instance_uid", _Uid, nullable=False),
@@ -151,14 +108,14 @@ instance = Table(
     Column("address", Text, nullable=False),
     Column("association_id", Text, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
-    Column("segment_id", _Id, ForeignKey("segment.id"), nullable=False),
+    Column("segment_id", ROW_ID, ForeignKey("segment.id"), nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("length", BigInteger, nullable=False),
     Column("file_offset", BigInteger, nullable=False),
     Column("file_length", BigInteger, nullable=False),
     Column("data_set_skip", Integer, nullable=False),
     Column("checksum", String(16), nullable=False),
-    Column("disposition", _words(Disposition), nullable=False),
+    Column("disposition", words(Disposition), nullable=False),
     Column("reason", Text, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("reclaimed_at", UtcDateTime),
@@ -178,7 +135,7 @@ instance = Table(
 refusal = Table(
     "refusal",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     Column("sop_class_uid", _Uid, nullable=False),
     Column("sop_instance_uid", _Uid, nullable=False),
     Column("study_instance_uid", _Uid, nullable=False),
@@ -189,7 +146,7 @@ refusal = Table(
     Column("address", Text, nullable=False),
     Column("association_id", Text, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
-    Column("disposition", _words(Disposition), nullable=False),
+    Column("disposition", words(Disposition), nullable=False),
     Column("status", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("facts", JSON, nullable=False),
@@ -200,8 +157,8 @@ refusal = Table(
 decision = Table(
     "decision",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("revision_id", _Id, ForeignKey("revision.id"), nullable=False),
+    Column("id", ROW_ID, primary_key=True),
+    Column("revision_id", ROW_ID, ForeignKey("revision.id"), nullable=False),
     Column("decided_at", UtcDateTime, nullable=False),
     Column("choices", JSON, nullable=False),
     Index(None, "revision_id"),
@@ -210,10 +167,10 @@ decision = Table(
 delivery = Table(
     "delivery",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("revision_id", _Id, ForeignKey("revision.id"), nullable=False),
+    Column("id", ROW_ID, primary_key=True),
+    Column("revision_id", ROW_ID, ForeignKey("revision.id"), nullable=False),
     Column("ae_title", _AETitle, nullable=False),
-    Column("state", _words(DeliveryState), nullable=False),
+    Column("state", words(DeliveryState), nullable=False),
     Column("priority", Integer, nullable=False),
     Column("required", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -235,9 +192,9 @@ delivery = Table(
 delivery_item = Table(
     "delivery_item",
     metadata,
-    Column("delivery_id", _Id, ForeignKey("delivery.id"), primary_key=True),
-    Column("instance_id", _Id, ForeignKey("instance.id"), primary_key=True),
-    Column("state", _words(ItemState), nullable=False),
+    Column("delivery_id", ROW_ID, ForeignKey("delivery.id"), primary_key=True),
+    Column("instance_id", ROW_ID, ForeignKey("instance.id"), primary_key=True),
+    Column("state", words(ItemState), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("drops", Integer, nullable=False, server_default=text("0")),  # of associations, on it
     Column("status", Integer),  # the last answer, NULL where none came
@@ -249,11 +206,11 @@ delivery_item = Table(
 attempt = Table(
     "attempt",
     metadata,
-    Column("delivery_id", _Id, ForeignKey("delivery.id"), primary_key=True),
+    Column("delivery_id", ROW_ID, ForeignKey("delivery.id"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
-    Column("outcome", _words(DeliveryState)),  # NULL while it lasts
+    Column("outcome", words(DeliveryState)),  # NULL while it lasts
     Column("reason", Text, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -272,13 +229,13 @@ registration = Table(
 commitment = Table(
     "commitment",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     Column("transaction_uid", _Uid, nullable=False),
     Column("calling_ae_title", _AETitle, nullable=False),
     Column("called_ae_title", _AETitle, nullable=False),
     Column("address", Text, nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
-    Column("state", _words(TransactionState), nullable=False),
+    Column("state", words(TransactionState), nullable=False),
     Column("attempts", Integer, nullable=False),  # to report
     Column("next_attempt_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
@@ -290,7 +247,7 @@ commitment = Table(
 commitment_item = Table(
     "commitment_item",
     metadata,
-    Column("commitment_id", _Id, ForeignKey("commitment.id"), primary_key=True),
+    Column("commitment_id", ROW_ID, ForeignKey("commitment.id"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("sop_class_uid", _Uid, nullable=False),
     Column("sop_instance_uid", _Uid, nullable=False),

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 
 from candidates.writer.errors import IndexFailed
 from candidates.writer.index.database import Database
-from candidates.writer.index.migrate import HEAD, upgrade
+from candidates.writer.index.migrate import MIGRATIONS
 from candidates.writer.tags import MAIN_TAGS, Level, column_of
 
 
@@ -31,7 +31,7 @@ def migrated(path: Path) -> Path:
     """An index that has gone through every migration."""
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
-        upgrade(connection)
+        MIGRATIONS.upgrade(connection)
     engine.dispose()
     return path
 
@@ -59,7 +59,9 @@ def test_an_index_of_a_newer_writer_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
 
-    with pytest.raises(IndexFailed, match=f"knows up to '{HEAD}': run the writer that wrote it"):
+    with pytest.raises(
+        IndexFailed, match=f"knows up to '{MIGRATIONS.head}': run the writer that wrote it"
+    ):
         Database(path)
 
 

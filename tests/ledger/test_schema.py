@@ -10,8 +10,9 @@ from sqlalchemy import Dialect, create_engine, create_mock_engine, make_url
 
 from router.ledger.dialect import upsert
 from router.ledger.ledger import open_ledger
-from router.ledger.migrate import HEAD, upgrade
-from router.ledger.schema import UtcDateTime, metadata, registration
+from router.ledger.migrate import MIGRATIONS
+from router.ledger.schema import metadata, registration
+from router.sql.columns import UtcDateTime
 
 
 def dialect_named(name: str) -> Dialect:
@@ -40,7 +41,7 @@ def migrated(path: Path) -> Path:
     """A ledger that has gone through every migration."""
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
-        upgrade(connection)
+        MIGRATIONS.upgrade(connection)
     engine.dispose()
     return path
 
@@ -54,7 +55,7 @@ async def test_the_migrations_lead_to_the_schema_that_a_new_ledger_has(tmp_path:
     old, new = migrated(tmp_path / "migrated.db"), await opened(tmp_path / "new.db")
 
     assert normalised_schema(old) == normalised_schema(new)
-    assert version_of(old) == version_of(new) == [(HEAD,)]
+    assert version_of(old) == version_of(new) == [(MIGRATIONS.head,)]
 
 
 async def test_a_ledger_is_migrated_from_wherever_it_is(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ async def test_a_ledger_is_migrated_from_wherever_it_is(tmp_path: Path) -> None:
 
     expected = normalised_schema(migrated(tmp_path / "migrated.db"))
     assert normalised_schema(path) == expected | {"older": ["CREATE TABLE older (id INTEGER)"]}
-    assert version_of(path) == [(HEAD,)]
+    assert version_of(path) == [(MIGRATIONS.head,)]
 
 
 async def test_a_ledger_that_is_migrated_opens_as_it_is(tmp_path: Path) -> None:

@@ -10,11 +10,8 @@ from enum import StrEnum
 from sqlalchemy import (
     BigInteger,
     Column,
-    Enum,
     ForeignKey,
     Index,
-    Integer,
-    MetaData,
     String,
     Table,
     Text,
@@ -23,7 +20,7 @@ from sqlalchemy import (
 
 from candidates.writer.storage import Compression
 from candidates.writer.tags import MAIN_TAGS, Level, column_of
-from router.ledger.schema import UtcDateTime
+from router.sql.columns import ROW_ID, UtcDateTime, empty_metadata, words
 
 
 class ChangeKind(StrEnum):
@@ -34,31 +31,16 @@ class ChangeKind(StrEnum):
     REMOVED = "removed"
 
 
-def _words(kind: type[StrEnum]) -> Enum:
-    return Enum(
-        kind, native_enum=False, length=16, values_callable=lambda words: [w.value for w in words]
-    )
-
-
 def _main_tags(level: Level) -> list[Column[str]]:
     return [Column(column_of(keyword), Text, nullable=False) for keyword in MAIN_TAGS[level]]
 
 
-_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only by plain INTEGER
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+metadata = empty_metadata()
 
 patient = Table(
     "patient",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     *_main_tags(Level.PATIENT),
     UniqueConstraint("patient_id"),
 )
@@ -66,8 +48,8 @@ patient = Table(
 study = Table(
     "study",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("parent_id", _Id, ForeignKey("patient.id"), nullable=False),
+    Column("id", ROW_ID, primary_key=True),
+    Column("parent_id", ROW_ID, ForeignKey("patient.id"), nullable=False),
     *_main_tags(Level.STUDY),
     Column("last_arrival_at", UtcDateTime, nullable=False),
     UniqueConstraint("study_instance_uid"),
@@ -80,8 +62,8 @@ study = Table(
 series = Table(
     "series",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("parent_id", _Id, ForeignKey("study.id"), nullable=False),
+    Column("id", ROW_ID, primary_key=True),
+    Column("parent_id", ROW_ID, ForeignKey("study.id"), nullable=False),
     *_main_tags(Level.SERIES),
     UniqueConstraint("parent_id", "series_instance_uid"),
     Index(None, "series_instance_uid"),
@@ -90,8 +72,8 @@ series = Table(
 instance = Table(
     "instance",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("parent_id", _Id, ForeignKey("series.id"), nullable=False),
+    Column("id", ROW_ID, primary_key=True),
+    Column("parent_id", ROW_ID, ForeignKey("series.id"), nullable=False),
     *_main_tags(Level.INSTANCE),
     Column("transfer_syntax_uid", String(64), nullable=False),
     Column("calling_ae_title", String(16), nullable=False),
@@ -103,10 +85,10 @@ instance = Table(
 attachment = Table(
     "attachment",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("instance_id", _Id, ForeignKey("instance.id"), nullable=False),
+    Column("id", ROW_ID, primary_key=True),
+    Column("instance_id", ROW_ID, ForeignKey("instance.id"), nullable=False),
     Column("uuid", String(36), nullable=False),
-    Column("compression", _words(Compression), nullable=False),
+    Column("compression", words(Compression), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("md5", String(32), nullable=False),
     Column("stored_size", BigInteger, nullable=False),
@@ -118,9 +100,9 @@ attachment = Table(
 change = Table(
     "change",
     metadata,
-    Column("sequence", _Id, primary_key=True),
-    Column("kind", _words(ChangeKind), nullable=False),
-    Column("level", _words(Level), nullable=False),
+    Column("sequence", ROW_ID, primary_key=True),
+    Column("kind", words(ChangeKind), nullable=False),
+    Column("level", words(Level), nullable=False),
     Column("uid", Text, nullable=False),  # of a patient, the Patient ID
     Column("at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,  # no number comes twice

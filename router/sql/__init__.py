@@ -1,0 +1,1 @@
+"""What every SQL database of the project has in common: columns, migrations, SQLite files."""
