@@ -227,7 +227,7 @@ class Registry:
 def _is_router(request: RegistrationRequest, settings: Settings) -> bool:
     if request.url is not None:
         return is_own_url(settings, request.url)
-    return is_own_address(settings.router.dicom, request.host or "", request.port or 0)
+    return is_own_address(settings, request.host or "", request.port or 0)
 
 
 def _displaced(before: Entry | None, request: RegistrationRequest) -> str | None:

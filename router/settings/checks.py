@@ -90,7 +90,7 @@ def _completion(settings: Settings) -> Iterator[Objection]:
                 severity=Severity.WARNING,
             )
     for name, source in completion.sources.items():
-        if is_own_address(settings.router.dicom, source.host, source.port):
+        if is_own_address(settings, source.host, source.port):
             yield Objection(
                 ("completion", "sources", name, "port"),
                 "is the router's own address; it would ask itself",
@@ -179,7 +179,7 @@ def _candidate(settings: Settings, name: str, candidate: CandidateSection) -> It
     elif (
         candidate.host is not None
         and candidate.port is not None
-        and is_own_address(settings.router.dicom, candidate.host, candidate.port)
+        and is_own_address(settings, candidate.host, candidate.port)
     ):
         yield Objection(
             (*path, "port"), "is the router's own address; it would send to itself for ever"
@@ -212,12 +212,19 @@ def _shared_addresses(settings: Settings) -> Iterator[Objection]:
 def is_own_url(settings: Settings, url: str) -> bool:
     """Whether a candidate behind a URL would be the router itself, as far as names tell."""
     listening = (settings.router.http, settings.stow.listen)
-    return any(one is not None and is_own_address(one, *web_endpoint(url)) for one in listening)
+    return any(_is_at(one, *web_endpoint(url)) for one in listening)
 
 
-def is_own_address(listening: Endpoint, host: str, port: int) -> bool:
-    """Whether a candidate at ``host:port`` would be the router itself, as far as names tell."""
-    if port != listening.port:
+def is_own_address(settings: Settings, host: str, port: int) -> bool:
+    """Whether associations with ``host:port``, over TLS or not, would reach the router itself.
+
+    As far as names tell.
+    """
+    return any(_is_at(one, host, port) for one in (settings.router.dicom, settings.tls.listen))
+
+
+def _is_at(listening: Endpoint | None, host: str, port: int) -> bool:
+    if listening is None or port != listening.port:
         return False
     host = host.casefold()
     return host == listening.host or (listening.host in _THIS_MACHINE and host in _THIS_MACHINE)

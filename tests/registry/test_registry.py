@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import anyio
 import pytest
@@ -17,6 +18,7 @@ from router.registry.request import RegistrationRequest
 from router.registry.service import Registry
 from tests.clock import NOON, ManualClock
 from tests.ledger.builders import decision, instance, route
+from tests.net.certificates import make_identity
 from tests.registry.conftest import Neighbours, StartRegistry
 
 LEASE_S = 60.0
@@ -224,6 +226,20 @@ async def test_the_router_is_no_candidate_of_itself(
     async with start() as registry:
         with pytest.raises(RegistrationClosed, match="the router itself"):
             await registry.register(RegistrationRequest.model_validate(body))
+
+
+async def test_the_router_is_no_candidate_of_itself_over_tls_either(
+    start: StartRegistry, tmp_path: Path
+) -> None:
+    made = make_identity(tmp_path, "router")
+    files = f"certificate: {made.certificate}, key: {made.key}"
+    async with start(f"tls: {{listen: 0.0.0.0:2762, {files}}}") as registry:
+        with pytest.raises(RegistrationClosed, match="the router itself"):
+            await registry.register(
+                RegistrationRequest.model_validate(
+                    {"aet": "XRAY", "host": "localhost", "port": 2762}
+                )
+            )
 
 
 async def test_heartbeats_keep_a_writer_live(

@@ -233,3 +233,22 @@ def test_the_port_for_tls_is_not_that_of_another_door(tmp_path: Path) -> None:
     text = "tls: {listen: 127.0.0.1:8080, certificate: router.pem, key: router.key}"
     [problem] = problems_of(text, tmp_path)
     assert "port 8080 is taken by router.http" in problem
+
+
+def test_the_port_for_tls_is_the_router_itself_as_the_plain_one_is(tmp_path: Path) -> None:
+    make_identity(tmp_path, "router")
+    text = """\
+tls: {listen: 0.0.0.0:2762, certificate: router.pem, key: router.key}
+candidates:
+  LOOP: {host: localhost, port: 2762, tls: {authority: router.pem}}
+  OTHER: {host: writer, port: 2762, tls: {authority: router.pem}}
+completion:
+  sources:
+    ME: {host: 127.0.0.1, port: 2762, ae_title: ROUTER}
+"""
+    problems = examine_text(text, "router.yaml", tmp_path).problems
+    assert sorted(".".join(map(str, problem.path)) for problem in problems) == [
+        "candidates.LOOP.port",
+        "completion.sources.ME.port",
+    ]
+    assert all("the router's own address" in problem.message for problem in problems)
