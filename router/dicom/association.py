@@ -20,8 +20,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from router.dicom import dimse, pdu
-from router.dicom.dimse import CCancelRQ, MalformedRequest, Message, Request, UnknownRequest
+from router.dicom import pdu
+from router.dicom.dimse import (
+    CCancelRQ,
+    MalformedRequest,
+    Message,
+    Request,
+    Response,
+    UnknownRequest,
+)
+from router.dicom.dimse_codec import encode_failure, encode_message
 from router.dicom.events import (
     Aborted,
     Associated,
@@ -252,9 +260,9 @@ class Association:
 
     def send_message(self, context_id: int, message: Message, now: float) -> None:
         """Queue a message; if it has a data set, ``data_buffers`` must follow."""
-        answers = isinstance(message, dimse.Response)
-        self._send_command(context_id, dimse.encode_message(message), now, answers=answers)
-        if isinstance(message, dimse.Response) and message.status not in _PENDING:
+        answers = isinstance(message, Response)
+        self._send_command(context_id, encode_message(message), now, answers=answers)
+        if isinstance(message, Response) and message.status not in _PENDING:
             self._owed -= 1
         if message.has_data_set:
             self._sending_data_of = context_id
@@ -268,7 +276,7 @@ class Association:
         now: float,
     ) -> None:
         """Queue the answer to a request that cannot be carried out, whatever it was."""
-        command = dimse.encode_failure(request, status, comment)
+        command = encode_failure(request, status, comment)
         self._send_command(context_id, command, now, answers=True)
         self._owed -= 1
 

@@ -34,9 +34,10 @@ MAX_COMMAND_SET_BYTES = 64 * 1024
 
 _ELEMENT = struct.Struct("<HHI")
 _US = struct.Struct("<H")
-_UL = struct.Struct("<I")
+_NUMBER = struct.Struct("<HHIH")
+_GROUP_LENGTH = struct.Struct("<HHII")
 
-_NUMBERS = frozenset(
+NUMBERS = frozenset(
     {
         COMMAND_FIELD,
         MESSAGE_ID,
@@ -54,6 +55,8 @@ _NUMBERS = frozenset(
         MOVE_ORIGINATOR_MESSAGE_ID,
     }
 )
+"""Elements of VR US; all others are text."""
+
 _UIDS = frozenset(
     {
         AFFECTED_SOP_CLASS_UID,
@@ -76,10 +79,13 @@ def encode(elements: Elements) -> bytes:
     parts = []
     for element in sorted(elements):
         value = elements[element]
-        raw = _US.pack(value) if isinstance(value, int) else _text(element, value)
-        parts.append(_ELEMENT.pack(0, element, len(raw)) + raw)
+        if isinstance(value, int):
+            parts.append(_NUMBER.pack(0, element, 2, value))
+        else:
+            raw = _text(element, value)
+            parts.append(_ELEMENT.pack(0, element, len(raw)) + raw)
     body = b"".join(parts)
-    return _ELEMENT.pack(0, 0, 4) + _UL.pack(len(body)) + body
+    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
 
 
 def _text(element: int, value: str) -> bytes:
@@ -106,7 +112,7 @@ def decode(data: bytes) -> dict[int, int | str]:
             raise CommandSetError(f"group {group:04X} in a command set")
         if length > end - position:
             raise CommandSetError(f"element (0000,{element:04X}) overruns the command set")
-        if element in _NUMBERS:
+        if element in NUMBERS:
             if length == 2:
                 elements[element] = _US.unpack_from(data, position)[0]
         elif element != 0:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from router.dicom.commandset import MAX_COMMAND_SET_BYTES
-from router.dicom.dimse import Message, decode_message
+from router.dicom.dimse import Message
+from router.dicom.dimse_codec import decode_message
 from router.dicom.events import (
     AssociationEvent,
     CommandReceived,

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.dicom.association import Association
-from router.dicom.dimse import CEchoRQ, CStoreRQ, encode_message
+from router.dicom.dimse import CEchoRQ, CStoreRQ
+from router.dicom.dimse_codec import encode_message
 from router.dicom.events import (
     Aborted,
     Associated,

@@ -23,7 +23,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from router.dicom import dimse
+from router.dicom import dimse_codec
 from router.dicom.association import DEFAULT_ARTIM_S, Association
 from router.dicom.dimse import (
     CCancelRQ,
@@ -286,7 +286,7 @@ class Conversation(RuleBasedStateMachine):
         self, context: AcceptedContext, command: bytes, data: bytes | None, cuts: Cuts
     ) -> None:
         """Say a whole message."""
-        message = dimse.decode_message(command)
+        message = dimse_codec.decode_message(command)
         octets = p_data(context.context_id, command, data, cuts)
         is_request = isinstance(message, Request) and not isinstance(message, CCancelRQ)
         request = message if is_request else None
@@ -419,7 +419,7 @@ class Conversation(RuleBasedStateMachine):
     @rule(data=DATA.filter(bool), cuts=CUTS)
     def peer_aborts_in_mid_object(self, data: bytes, cuts: Cuts) -> None:
         message = CStoreRQ(self.next_id(), CT_IMAGE, "1.2.3")
-        octets = p_data(CT_CONTEXT, dimse.encode_message(message), None, cuts)
+        octets = p_data(CT_CONTEXT, dimse_codec.encode_message(message), None, cuts)
         octets += wire.p_data(wire.pdv(CT_CONTEXT, 0, data)) + encode(Abort(0, 0))
         fragments = DataFragments([memoryview(data)])
         self.says(octets, MessageStarted(message, CT), fragments, Aborted(0, 0))
@@ -430,8 +430,8 @@ class Conversation(RuleBasedStateMachine):
     def peer_asks(self, kind: str, cuts: Cuts) -> None:
         number = self.next_id()
         command = {
-            "echo": dimse.encode_message(CEchoRQ(number, VERIFICATION)),
-            "event": dimse.encode_message(
+            "echo": dimse_codec.encode_message(CEchoRQ(number, VERIFICATION)),
+            "event": dimse_codec.encode_message(
                 NEventReportRQ(number, CT_IMAGE, "1.2.3", 1, has_data_set=False)
             ),
             "unknown": wire.command(wire.us(0x100, 0x0021), wire.us(0x110, number)),
@@ -444,8 +444,8 @@ class Conversation(RuleBasedStateMachine):
     def peer_asks_with_data(self, kind: str, data: bytes, cuts: Cuts) -> None:
         number = self.next_id()
         command = {
-            "store": dimse.encode_message(CStoreRQ(number, CT_IMAGE, "1.2.3")),
-            "find": dimse.encode_message(CFindRQ(number, CT_IMAGE)),
+            "store": dimse_codec.encode_message(CStoreRQ(number, CT_IMAGE, "1.2.3")),
+            "find": dimse_codec.encode_message(CFindRQ(number, CT_IMAGE)),
             "malformed": wire.command(
                 wire.us(0x100, wire.STORE_RQ), wire.us(0x110, number), wire.us(0x800, 0)
             ),
@@ -458,14 +458,14 @@ class Conversation(RuleBasedStateMachine):
         assert self.outstanding is not None
         answer = answer_to(self.outstanding, 0)
         self.outstanding = None
-        self.peer_message(CT, dimse.encode_message(answer), None, cuts)
+        self.peer_message(CT, dimse_codec.encode_message(answer), None, cuts)
 
     @precondition(lambda self: self.peer_is_talking and isinstance(self.outstanding, CFindRQ))
     @rule(data=DATA, cuts=CUTS)
     def peer_answers_for_now(self, data: bytes, cuts: Cuts) -> None:
         assert self.outstanding is not None
         pending = replace(answer_to(self.outstanding, 0xFF00), has_data_set=True)
-        self.peer_message(CT, dimse.encode_message(pending), data, cuts)
+        self.peer_message(CT, dimse_codec.encode_message(pending), data, cuts)
 
     @precondition(lambda self: self.may_end(Ending.RELEASE) and self.peer_is_talking)
     @rule()

@@ -33,10 +33,8 @@ from router.dicom.dimse import (
     SubOperations,
     UnknownRequest,
     UnknownResponse,
-    decode_message,
-    encode_failure,
-    encode_message,
 )
+from router.dicom.dimse_codec import decode_message, encode_failure, encode_message
 from tests.dicom.strategies import UIDS
 
 _IDS, _STATUSES, _TYPES = st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from router.dicom import dimse, pdata, pdu, uids
+from router.dicom import dimse, dimse_codec, pdata, pdu, uids
 from router.dicom.dimse import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP
 from router.dicom.negotiation import AcceptancePolicy, negotiate
 from router.dicom.pdu import AssociateAC, AssociateRQ, PDUType
@@ -118,7 +118,7 @@ class Visit:
                 is_command, is_last = control & 1, bool(control & 2)
                 (command if is_command else data).extend(value)
                 if is_command and is_last:
-                    request = dimse.decode_message(bytes(command))
+                    request = dimse_codec.decode_message(bytes(command))
                     is_whole = not request.has_data_set
                 is_whole = is_whole or (is_last and not is_command)
             if isinstance(request, CStoreRQ) and len(data) > RESET_AFTER_BYTES:
@@ -159,7 +159,7 @@ class Visit:
         return 0xC000 if is_second and self.has(Illness.REFUSES_SECOND) else 0
 
     def _send(self, context_id: int, message: dimse.Message) -> None:
-        encoded = dimse.encode_message(message)
+        encoded = dimse_codec.encode_message(message)
         self.writer.writelines(pdata.command_fragments(context_id, encoded, 16378))
 
 

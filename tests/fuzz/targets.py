@@ -21,7 +21,7 @@ import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.filereader import read_dataset
 
-from router.dicom import commandset, commitment, dimse, pdu, uids
+from router.dicom import commandset, commitment, dimse, dimse_codec, pdu, uids
 from router.dicom.association import Association
 from router.dicom.character_sets import encodings_of
 from router.dicom.findings import FindingKind
@@ -158,14 +158,14 @@ def command_sets(data: bytes) -> None:
         elif isinstance(value, str):
             assert raw.decode("latin-1").strip(" \0") == value
     try:
-        message = dimse.decode_message(data)
+        message = dimse_codec.decode_message(data)
     except commandset.CommandSetError:
         return
     if isinstance(message, dimse.UnknownRequest | dimse.MalformedRequest):
-        answer = dimse.decode_message(dimse.encode_failure(message, 0x0211, "no"))
+        answer = dimse_codec.decode_message(dimse_codec.encode_failure(message, 0x0211, "no"))
         assert answer.message_id == message.message_id
     elif not isinstance(message, dimse.CCancelRQ | dimse.UnknownResponse):
-        again = dimse.decode_message(dimse.encode_message(message))
+        again = dimse_codec.decode_message(dimse_codec.encode_message(message))
         assert (type(again), again.message_id) == (type(message), message.message_id)
 
 

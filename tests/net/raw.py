@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import anyio
 
-from router.dicom import dimse, pdata, pdu
+from router.dicom import dimse_codec, pdata, pdu
 from router.dicom.dimse import Message
 from router.dicom.negotiation import AcceptancePolicy, negotiate
 from router.dicom.pdu import AssociateAC, AssociateRQ, ProposedContext, UserInformation
@@ -33,7 +33,7 @@ def message_bytes(
     context_id: int, message: Message, data: bytes = b"", *, payload: int = 16378
 ) -> bytes:
     """A message as PDUs; its data set, if it has one, all in one go."""
-    buffers = pdata.command_fragments(context_id, dimse.encode_message(message), payload)
+    buffers = pdata.command_fragments(context_id, dimse_codec.encode_message(message), payload)
     if message.has_data_set:
         buffers += pdata.data_fragments(context_id, memoryview(data), payload, last=True)
     return b"".join(buffers)
@@ -91,7 +91,7 @@ class RawPeer:
             is_command, is_last = bool(body[5] & 1), bool(body[5] & 2)
             parts[is_command] += body[6:]
             if is_command and is_last:
-                message, is_last = dimse.decode_message(bytes(parts[True])), False
+                message, is_last = dimse_codec.decode_message(bytes(parts[True])), False
         return message, bytes(parts[False])
 
     async def receive_rest(self) -> bytes:

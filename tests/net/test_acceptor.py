@@ -8,7 +8,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from router.dicom import commandset, dimse, pdata, pdu, statuses
+from router.dicom import commandset, dimse, dimse_codec, pdata, pdu, statuses
 from router.dicom.dimse import CEchoRQ, CEchoRSP, CFindRQ, CFindRSP, CStoreRQ, CStoreRSP, Message
 from router.dicom.handlers import AssociationEnd
 from router.dicom.negotiation import LOCAL_LIMIT_EXCEEDED, AcceptancePolicy
@@ -146,11 +146,11 @@ async def test_a_request_that_is_too_long_is_refused_and_the_association_lives_o
 COMMAND = {commandset.MESSAGE_ID: 4, commandset.COMMAND_DATA_SET_TYPE: commandset.NO_DATA_SET}
 UNUSUAL = {
     "an operation without a name": ({**COMMAND, commandset.COMMAND_FIELD: 0x0140}, 0x0211),
-    "a store of nothing": ({**COMMAND, commandset.COMMAND_FIELD: dimse.C_STORE_RQ}, 0x0120),
+    "a store of nothing": ({**COMMAND, commandset.COMMAND_FIELD: dimse_codec.C_STORE_RQ}, 0x0120),
     "an operation not offered": (
         {
             **COMMAND,
-            commandset.COMMAND_FIELD: dimse.C_FIND_RQ,
+            commandset.COMMAND_FIELD: dimse_codec.C_FIND_RQ,
             commandset.AFFECTED_SOP_CLASS_UID: CT_IMAGE,
         },
         0x0211,
@@ -158,7 +158,7 @@ UNUSUAL = {
     "a store where nothing is stored": (
         {
             **COMMAND,
-            commandset.COMMAND_FIELD: dimse.C_STORE_RQ,
+            commandset.COMMAND_FIELD: dimse_codec.C_STORE_RQ,
             commandset.AFFECTED_SOP_CLASS_UID: CT_IMAGE,
             commandset.AFFECTED_SOP_INSTANCE_UID: "1.2.3",
         },
@@ -184,7 +184,7 @@ async def test_what_cannot_be_done_is_refused_and_the_association_lives_on(
 
 async def test_a_cancel_is_taken_without_a_word() -> None:
     cancel = {
-        commandset.COMMAND_FIELD: dimse.C_CANCEL_RQ,
+        commandset.COMMAND_FIELD: dimse_codec.C_CANCEL_RQ,
         commandset.MESSAGE_ID_BEING_RESPONDED_TO: 1,
         commandset.COMMAND_DATA_SET_TYPE: commandset.NO_DATA_SET,
     }

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from router.dicom import commandset, dimse, pdata
+from router.dicom import commandset, dimse_codec, pdata
 from router.dicom.dimse import CStoreRQ, CStoreRSP, NEventReportRQ, NEventReportRSP
 from router.net.invocations import MAX_WAITING
 from tests.net.raw import RELEASE_RP, RELEASE_RQ, RawPeer, calling, message_bytes
@@ -100,9 +100,9 @@ async def test_an_answer_may_bring_a_reply_of_its_own() -> None:
     asker = Asker(service)
     response = commandset.encode(
         {
-            commandset.COMMAND_FIELD: dimse.N_EVENT_REPORT_RSP,
+            commandset.COMMAND_FIELD: dimse_codec.N_EVENT_REPORT_RSP,
             commandset.MESSAGE_ID_BEING_RESPONDED_TO: 1,
-            commandset.COMMAND_DATA_SET_TYPE: dimse.HAS_DATA_SET,
+            commandset.COMMAND_DATA_SET_TYPE: dimse_codec.HAS_DATA_SET,
             commandset.STATUS: 0,
         }
     )
