@@ -169,7 +169,12 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
 def retention_policy(settings: Settings) -> RetentionPolicy:
     """How long bytes and records are kept."""
     retention = settings.retention
-    return RetentionPolicy(retention.retain_for, retention.quarantine_for, retention.refusals_for)
+    return RetentionPolicy(
+        retention.retain_for,
+        retention.quarantine_for,
+        retention.refusals_for,
+        retention.commitments_for,
+    )
 
 
 def requestor_timeouts(settings: Settings) -> RequestorTimeouts:

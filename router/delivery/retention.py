@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio
 import structlog
@@ -19,8 +19,12 @@ LOOK_EVERY_S = 60.0
 GATHER_S = 1.0
 """Revisions that settle together are reclaimed together."""
 PAGE = 500
+COMMITMENTS_PAGE = 20
+"""Each may list thousands of instances, and nothing else is recorded while they go."""
 
 Page = Sequence[tuple[int, SpoolRef]]
+Forget = Callable[[datetime, int], Awaitable[int]]
+"""Removes so many records at most that are older; how many there were."""
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +36,14 @@ class RetentionPolicy:
     retain_for: timedelta = timedelta(minutes=10)  # bytes, since their revision settled
     quarantine_for: timedelta = timedelta(days=30)  # bytes, since they arrived
     refusals_for: timedelta = timedelta(days=90)  # records of refusals
+    commitments_for: timedelta = timedelta(days=90)  # records of transactions that are over
 
 
 class Retention:
     """Reclaims what is settled, what only repeats other instances, and old quarantine.
 
-    The records stay, but for those of old refusals, which anybody can cause without end.
+    The records stay, but for those that anybody can cause without end: old refusals, and old
+    requests for storage commitment.
     """
 
     def __init__(
@@ -71,7 +77,10 @@ class Retention:
         try:
             await self._reclaim_all(self._settled)
             await self._reclaim_all(self._held_for_nobody)
-            await self._forget_refusals()
+            await self._forget(self._ledger.forget_refusals, self._policy.refusals_for, PAGE)
+            await self._forget(
+                self._ledger.forget_commitments, self._policy.commitments_for, COMMITMENTS_PAGE
+            )
         except RouterError as error:
             log.error("bytes could not be reclaimed; trying again", error=str(error))
         except Exception:
@@ -85,9 +94,9 @@ class Retention:
             self._clock.now() - self._policy.quarantine_for, limit
         )
 
-    async def _forget_refusals(self) -> None:
-        before = self._clock.now() - self._policy.refusals_for
-        while await self._ledger.forget_refusals(before, PAGE) == PAGE:
+    async def _forget(self, some: Forget, kept_for: timedelta, page: int) -> None:
+        before = self._clock.now() - kept_for
+        while await some(before, page) == page:
             pass
 
     async def _reclaim_all(self, pages: Callable[[int], Awaitable[Page]]) -> None:

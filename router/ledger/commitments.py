@@ -21,7 +21,7 @@ from router.domain.delivery import DeliveryState, ItemState
 from router.domain.instance import Disposition
 from router.domain.study import GROWING, RevisionKey, RevisionState
 from router.ledger.chunks import chunks
-from router.ledger.rows import SELECT_REVISION_KEYS, revision_key
+from router.ledger.rows import SELECT_REVISION_KEYS, Values, revision_key
 from router.ledger.schema import (
     commitment,
     commitment_item,
@@ -49,7 +49,7 @@ def begin(
     connection.execute(
         update(commitment)
         .where(commitment.c.id == known)
-        .values(state=TransactionState.OPEN, next_attempt_at=None, ended_at=None)
+        .values(**_opened(requester, at), next_attempt_at=None, ended_at=None)
     )
     return _load(connection, known)
 
@@ -62,12 +62,7 @@ def _insert(
         .values(
             transaction_uid=request.transaction_uid,
             calling_ae_title=requester.calling_ae_title,
-            called_ae_title=requester.called_ae_title,
-            address=requester.address,
-            requested_at=at,
-            state=TransactionState.OPEN,
-            attempts=0,
-            reason="",
+            **_opened(requester, at),
         )
         .returning(commitment.c.id)
     ).scalar_one()
@@ -84,6 +79,18 @@ def _insert(
         ],
     )
     return number
+
+
+def _opened(requester: Requester, at: datetime) -> Values:
+    """What holds from each request on, the first one or a repeated one."""
+    return {
+        "called_ae_title": requester.called_ae_title,
+        "address": requester.address,
+        "requested_at": at,
+        "state": TransactionState.OPEN,
+        "attempts": 0,
+        "reason": "",
+    }
 
 
 def _load(connection: Connection, number: int) -> Transaction:

@@ -229,6 +229,12 @@ class SqlLedger:
             lambda c: retention.forget_refusals(c, before, limit)
         )
 
+    async def forget_commitments(self, before: datetime, limit: int) -> int:
+        """See ``ports.RetentionLedger.forget_commitments``."""
+        return await self._database.write_behind(
+            lambda c: retention.forget_commitments(c, before, limit)
+        )
+
     async def reclaimed(self, instance_ids: Sequence[int], at: datetime) -> None:
         """See ``ports.Ledger.reclaimed``. A revision without bytes left becomes reclaimed."""
         await self._database.write_behind(lambda c: retention.reclaimed(c, instance_ids, at))

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, case, delete, or_, select, update
 
+from router.domain.commitment import TransactionState
 from router.domain.delivery import DeliveryState
 from router.domain.instance import Disposition, SpoolRef
 from router.domain.study import RevisionState
@@ -14,6 +15,8 @@ from router.ledger.chunks import chunks
 from router.ledger.rows import spool_ref
 from router.ledger.schema import (
     HELD_FOR_NOBODY,
+    commitment,
+    commitment_item,
     delivery,
     instance,
     refusal,
@@ -85,6 +88,26 @@ def forget_refusals(connection: Connection, before: datetime, limit: int) -> int
     return connection.execute(
         delete(refusal).where(refusal.c.id.in_(oldest), refusal.c.received_at < before)
     ).rowcount
+
+
+def forget_commitments(connection: Connection, before: datetime, limit: int) -> int:
+    """See ``ports.RetentionLedger.forget_commitments``.
+
+    Looks at the oldest few, so it needs no index. One that was asked for again stands among them
+    although it ended late; it goes in its turn, and the others after it.
+    """
+    oldest = (
+        select(commitment.c.id, commitment.c.ended_at)
+        .where(commitment.c.state != TransactionState.OPEN)
+        .order_by(commitment.c.id)
+        .limit(limit)
+    )
+    over = [row.id for row in connection.execute(oldest) if row.ended_at < before]
+    for some in chunks(over):
+        items = commitment_item.c.commitment_id.in_(some)
+        connection.execute(delete(commitment_item).where(items))
+        connection.execute(delete(commitment).where(commitment.c.id.in_(some)))
+    return len(over)
 
 
 def reclaimed(connection: Connection, instance_ids: Sequence[int], at: datetime) -> None:

@@ -167,6 +167,13 @@ class RetentionLedger(Protocol):
         """Remove the records of refusals before then, ``limit`` at most; how many there were."""
         ...
 
+    async def forget_commitments(self, before: datetime, limit: int) -> int:
+        """Remove the records of storage commitment transactions that were over before then.
+
+        ``limit`` at most, with all that they list; how many there were.
+        """
+        ...
+
     async def reclaimed(self, instance_ids: Sequence[int], at: datetime) -> None:
         """The bytes of these instances have left the spool."""
         ...

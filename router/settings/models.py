@@ -197,7 +197,7 @@ class SpoolSection(Section):
 
 
 class RetentionSection(Section):
-    """How long bytes stay in the spool, and records of refusals in the ledger."""
+    """How long bytes stay in the spool, and what grows without end in the ledger."""
 
     retain_for: Duration = timedelta(minutes=10)
     """For bytes, since every required delivery is delivered; their record stays."""
@@ -205,6 +205,8 @@ class RetentionSection(Section):
     """For bytes of instances in quarantine, since they arrived; their record stays."""
     refusals_for: Duration = timedelta(days=90)
     """For records of discarded and refused instances."""
+    commitments_for: Duration = timedelta(days=90)
+    """For records of storage commitment requests, since they were reported or given up."""
 
 
 class RegistrationSection(Section):
@@ -298,7 +300,7 @@ class Settings(Section):
     spool: SpoolSection = SpoolSection()
     """Where instances live between acknowledgement and settlement."""
     retention: RetentionSection = RetentionSection()
-    """How long bytes stay in the spool, and records of refusals in the ledger."""
+    """How long bytes stay in the spool, and what grows without end in the ledger."""
     candidates: Mapping[AETitle, CandidateSection] = Field(default_factory=dict)
     """Candidates by AE title: static ones, and what outranks writers that register themselves."""
     commitment: CommitmentSection = CommitmentSection()

@@ -11,6 +11,12 @@ from pathlib import Path
 import anyio
 
 from router.delivery.retention import LOOK_EVERY_S, Retention, RetentionPolicy
+from router.domain.commitment import (
+    CommitmentRequest,
+    Reference,
+    Requester,
+    TransactionState,
+)
 from router.domain.delivery import DeliveryState
 from router.domain.instance import Disposition, Instance
 from router.ledger.ledger import SqlLedger, open_ledger
@@ -20,7 +26,11 @@ from tests.ledger.builders import decision, refusal, route
 from tests.spool.helpers import a_spool, scanned, store
 
 DAY_S = 86400.0
-POLICY = RetentionPolicy(timedelta(minutes=10), timedelta(days=30), timedelta(days=90))
+POLICY = RetentionPolicy(
+    timedelta(minutes=10), timedelta(days=30), timedelta(days=90), timedelta(days=60)
+)
+ASKED = CommitmentRequest("1.2.77", (Reference("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4"),))
+MODALITY = Requester("CT1", "ROUTER", "192.0.2.1")
 
 
 @dataclass(slots=True)
@@ -111,3 +121,17 @@ async def test_records_of_refusals_stay_for_their_time(tmp_path: Path) -> None:
         assert len((await work.ledger.views.refusals()).items) == 1
         await work.after(DAY_S + 1)
         assert (await work.ledger.views.refusals()).items == []
+
+
+async def test_records_of_commitments_stay_for_their_time_after_the_report(tmp_path: Path) -> None:
+    async with keeping(tmp_path) as work:
+        transaction = await work.ledger.begin_commitment(ASKED, MODALITY, NOON)
+        assert transaction is not None
+        await work.after(61 * DAY_S)
+        now = work.clock.now()
+        assert len(await work.ledger.open_commitments()) == 1
+        await work.ledger.end_commitment(transaction.id, TransactionState.REPORTED, now, [0], "")
+        await work.after(59 * DAY_S)
+        assert len(await work.ledger.references(transaction.id)) == 1
+        await work.after(DAY_S + 1)
+        assert await work.ledger.references(transaction.id) == []
