@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from router.dicom.scan_plan import ALWAYS, Node, Target
+from router.dicom.scan_plan import ALWAYS, Node, Target, both
 from router.dicom.text import DEFAULT_ENCODING, Encodings, encodings_of, values_of
 
 VALUE_BYTES = 64
@@ -24,10 +24,10 @@ class Level:
         if node is None:
             return None
         target = node.elements.get(tag)
-        if target is None and node.private and (tag >> 16) & 1:
+        if node.private and (tag >> 16) & 1:
             creator = self.creators.get((tag >> 16) << 8 | (tag >> 8 & 0xFF))
-            if creator is not None:
-                target = node.private.get((tag >> 16, creator, tag & 0xFF))
+            private = node.private.get((tag >> 16, creator, tag & 0xFF)) if creator else None
+            return both(target, private) if private is not None else target
         return target
 
     def is_creator(self, tag: int) -> bool:
@@ -62,12 +62,15 @@ class Harvest:
         self, target: Target, vr: str, raw: bytes, *, big_endian: bool, outermost: bool
     ) -> None:
         """Add the values of an element to those that its target has already."""
-        self._room -= max(len(raw), VALUE_BYTES)
-        if self._room < 0 and (target.name not in _NAMING or target.name in self.facts):
-            self.left_out = target.name
-            return
         kind = target.vr if vr in ("UN", "") and target.vr else vr or "LO"
-        values = values_of(kind, raw, self._encodings, big_endian=big_endian)
-        self.facts[target.name] = self.facts.get(target.name, ()) + values
-        if target.name == "SpecificCharacterSet" and outermost:
-            self._encodings = encodings_of(values)
+        values: tuple[str, ...] | None = None
+        for name in target.names:
+            self._room -= max(len(raw), VALUE_BYTES)
+            if self._room < 0 and (name not in _NAMING or name in self.facts):
+                self.left_out = name
+                return
+            if values is None:
+                values = values_of(kind, raw, self._encodings, big_endian=big_endian)
+            self.facts[name] = self.facts.get(name, ()) + values
+            if name == "SpecificCharacterSet" and outermost:
+                self._encodings = encodings_of(values)

@@ -26,16 +26,16 @@ PrivateKey = tuple[int, str, int]
 
 @dataclass(slots=True)
 class Target:
-    """What is wanted of one element: its values under a name, or something in its items."""
+    """What is wanted of one element: its values, or something in its items."""
 
-    name: str = ""
+    names: tuple[str, ...] = ()  # several: as of one item and of any, by tag and by creator
     vr: str = ""
     into: dict[int | None, Node] = field(default_factory=dict)  # item index, None for any
 
     @property
     def is_plain(self) -> bool:
         """Whether the values are all that is wanted."""
-        return bool(self.name) and not self.into
+        return bool(self.names) and not self.into
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ def _insert(root: Node, attribute: Attribute) -> None:
     for step in attribute.steps[:-1]:
         node = node.target(step).into.setdefault(step.item, Node())
     leaf = node.target(attribute.steps[-1])
-    leaf.name, leaf.vr = attribute.name, attribute.vr
+    leaf.names, leaf.vr = (attribute.name,), attribute.vr
 
 
 def merged(nodes: list[Node]) -> Node | None:
@@ -89,16 +89,17 @@ def merged(nodes: list[Node]) -> Node | None:
     union = Node()
     for node in nodes:
         for tag, target in node.elements.items():
-            union.elements[tag] = _both(union.elements.get(tag), target)
+            union.elements[tag] = both(union.elements.get(tag), target)
         for key, target in node.private.items():
-            union.private[key] = _both(union.private.get(key), target)
+            union.private[key] = both(union.private.get(key), target)
     return union
 
 
-def _both(one: Target | None, other: Target) -> Target:
+def both(one: Target | None, other: Target) -> Target:
+    """What wants what both of these want."""
     if one is None:
         return other
     into = dict(one.into)
     for item, node in other.into.items():
         into[item] = merged([into[item], node]) or node if item in into else node
-    return Target(one.name or other.name, one.vr or other.vr, into)
+    return Target(one.names + other.names, one.vr or other.vr, into)

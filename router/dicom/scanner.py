@@ -239,6 +239,8 @@ class DataSetScanner:
                 (length,) = unpack_long(view, position + 8)
                 if length == UNDEFINED_LENGTH:
                     break
+            if group & 1 and private:
+                break  # it may be wanted by its tag and by its creator, or be one
             whole = header + length
             target = elements.get(group << 16 | element)
             if target is not None:
@@ -248,8 +250,6 @@ class DataSetScanner:
                 keep(target, vr.decode(), raw, big_endian=self._big_endian, outermost=True)
                 position += whole
                 continue
-            if group & 1 and private:
-                break
             if whole > end - position:
                 self._skip = whole - (end - position)
                 self._position += end - start
@@ -376,13 +376,14 @@ class DataSetScanner:
             self._use(header)
             self._enter_sequence(frame, end, target, tag)
             return header
-        if vr in UNKNOWN_VRS and self._may_be_too_deep(length):
+        inside = target is not None and target.into
+        if vr in UNKNOWN_VRS and (inside or self._may_be_too_deep(length)):
             if len(view) < header + len(ITEM_BYTES):
                 self._need = header + len(ITEM_BYTES)
                 return 0
             if view[header : header + len(ITEM_BYTES)] == ITEM_BYTES:
                 return self._guess_sequence(frame, target, tag, header, length)
-        if level and ((target is not None and target.name) or level.is_creator(tag)):
+        if level and ((target is not None and target.names) or level.is_creator(tag)):
             if length <= self._limits.max_value_bytes:
                 return self._wanted(view, frame, level, tag, vr, header, length)
             self._warn(FindingKind.VALUE_TOO_LONG, written(tag))
@@ -407,10 +408,10 @@ class DataSetScanner:
             return 0
         raw = bytes(view[header:whole])
         target = level.target(tag)
-        if target is not None and target.name:
+        if target is not None:
             big_endian = frame.big_endian if frame else self._big_endian
             self._harvest.keep(target, vr, raw, big_endian=big_endian, outermost=frame is None)
-        else:
+        if level.is_creator(tag):
             level.reserve(tag, raw)
         self._use(whole)
         return whole

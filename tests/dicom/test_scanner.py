@@ -157,6 +157,43 @@ def test_it_finds_plain_nested_and_private_attributes(
     assert facts[wanted.name] == values
 
 
+@pytest.mark.parametrize("transfer_syntax", [ELE, ILE, EBE])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "RequestAttributesSequence[1].ScheduledProcedureStepID",
+            "RequestAttributesSequence.ScheduledProcedureStepID",
+        ),
+        ("(0009,1002)", '(0009,"GEMS_IDEN_01",02)'),
+        ("(0009,0010)", '(0009,"GEMS_IDEN_01",02)'),
+    ],
+    ids=["one item and any", "tag and creator", "the creator itself"],
+)
+def test_an_element_that_is_wanted_in_two_ways_is_found_in_both(
+    transfer_syntax: str, one: str, other: str
+) -> None:
+    both = [parse_attribute(one), parse_attribute(other)]
+    data = encoded(nested_data_set(), transfer_syntax)
+    alone = [scan(data, transfer_syntax, ScanPlan.compile([each])).facts for each in both]
+
+    facts = scan(data, transfer_syntax, ScanPlan.compile(both)).facts
+
+    for wanted, expected in zip(both, alone, strict=True):
+        assert facts[wanted.name] == expected[wanted.name] != ()
+
+
+def test_a_sequence_of_unknown_vr_is_looked_into_when_something_of_it_is_wanted() -> None:
+    wanted = parse_attribute("RequestAttributesSequence[0].ScheduledProcedureStepID")
+    step = struct.pack("<HHI", 0x0040, 0x0009, 4) + b"STEP"
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, len(step)) + step
+    data = MODALITY_LAST + long_element(b"UN", item)
+
+    facts = scan(data, plan=ScanPlan.compile([wanted])).facts
+
+    assert facts[wanted.name] == ("STEP",)
+
+
 def test_present_without_a_value_differs_from_absent() -> None:
     data_set = Dataset()
     data_set.Modality = ""
