@@ -7,31 +7,26 @@ from typing import Any
 
 from aiohttp import web
 
-from router.admin.models import (
-    CandidateAnswer,
-    Candidates,
+from router.admin.models.base import Document, Done
+from router.admin.models.candidates import CandidateAnswer, Candidates, Registered
+from router.admin.models.deliveries import (
     Deliveries,
     DeliveryAnswer,
     DeliveryChanged,
+    Redirected,
+    Resent,
+)
+from router.admin.models.instances import Quarantine, QuarantinedInstance, Refusals, RefusedInstance
+from router.admin.models.requests import (
     DeliveryQuery,
     Dismissal,
-    Document,
-    Done,
     PageQuery,
-    Quarantine,
-    QuarantinedInstance,
-    Redirected,
     Redirection,
     RefusalQuery,
-    Refusals,
-    RefusedInstance,
-    Registered,
     Resending,
-    Resent,
-    Studies,
-    Study,
     StudyQuery,
 )
+from router.admin.models.studies import Studies, Study
 from router.admin.openapi import describe
 from router.admin.problems import RequestError, explaining
 from router.admin.routes import MAX_BODY_BYTES, Api, Call, Nothing, Route

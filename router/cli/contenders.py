@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from router.admin.models import CandidateAnswer, Candidates
+from router.admin.models.candidates import CandidateAnswer, Candidates
 from router.cli.remote import fetch
 from router.domain.candidate import Candidate, CandidateState
 from router.domain.criteria import parse_criteria

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from router.admin.models import CandidateAnswer, Candidates
+from router.admin.models.candidates import CandidateAnswer, Candidates
 from router.admin.server import HttpServer, serve_http
 from router.domain.candidate import Candidate, CandidateState, Level, Origin
 from router.domain.criteria import parse_criteria

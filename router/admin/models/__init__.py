@@ -1,0 +1,1 @@
+"""What may be asked of the HTTP API, and what it answers: a module per resource."""
