@@ -10,9 +10,10 @@ from typing import TypeVar
 import anyio
 import structlog
 
-from router.delivery.queue import NEVER, CandidateQueue
+from router.delivery.queue import CandidateQueue
 from router.delivery.queued import QueuedDelivery
 from router.delivery.settings import DeliverySettings
+from router.delivery.waiting import NEVER
 from router.domain.delivery import Delivery, DeliveryItem, DeliveryState, ItemResult
 from router.domain.errors import RouterError, StateConflict
 from router.domain.study import RevisionKey

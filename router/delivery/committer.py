@@ -16,10 +16,10 @@ import structlog
 from anyio.abc import TaskGroup
 
 from router.delivery.books import NOT_COMMITTED, Books
-from router.delivery.queue import NEVER
-from router.delivery.sender import EXPECTED, told
+from router.delivery.expected import EXPECTED, told
 from router.delivery.settings import DeliverySettings
 from router.delivery.verdict import judge
+from router.delivery.waiting import NEVER
 from router.domain.candidate import Candidate
 from router.domain.commitment import Reference, describe_failure, uncommitted
 from router.domain.delivery import (

@@ -9,8 +9,8 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
+from router.delivery.expected import told
 from router.delivery.lane import Lane
-from router.delivery.sender import told
 from router.delivery.settings import DeliverySettings
 from router.delivery.statistics import LaneStatistics
 from router.delivery.waiting import wait_until

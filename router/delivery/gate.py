@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from router.delivery.expected import EXPECTED, told
 from router.delivery.health import Health
-from router.delivery.queue import NEVER
-from router.delivery.sender import EXPECTED, told
+from router.delivery.waiting import NEVER
 from router.domain.candidate import Candidate
 from router.domain.errors import ContextNotAccepted
 from router.domain.window import describe, opens_in_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.delivery.queue import NEVER
+from router.delivery.waiting import NEVER
 from router.domain.retry import RetryPolicy
 
 PROBE_AFTER = 2

@@ -1,43 +1,30 @@
-"""One candidate's lane: its queue, its senders, its back-off.
+"""One candidate's lane: the supervising task that keeps the books and starts senders.
 
-A lane has one supervising task, which keeps the books and starts senders, and one task for each
-sender. Nothing that happens in one lane is felt in another.
+Each sender or courier is a task of its own, and finds what to send at the lane's ``Desk``. Nothing
+that happens in one lane is felt in another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import anyio
-import structlog
 from anyio.abc import TaskGroup
 
-from router.delivery.books import Books
 from router.delivery.committer import Committer
-from router.delivery.courier import Courier, Transfer
-from router.delivery.gate import NOT_REGISTERED, Gate
-from router.delivery.health import Health
-from router.delivery.queue import NEVER, CandidateQueue
-from router.delivery.queued import QueuedDelivery, Sending
-from router.delivery.sender import Sender, Way
+from router.delivery.courier import Courier
+from router.delivery.desk import Desk
+from router.delivery.queued import QueuedDelivery
+from router.delivery.sender import Sender
 from router.delivery.settings import DeliverySettings
 from router.delivery.statistics import LaneStatistics
 from router.delivery.verdict import judge
-from router.delivery.waiting import wait_until
+from router.delivery.waiting import NEVER, wait_until
 from router.domain.candidate import Candidate
-from router.domain.delivery import Delivery, DeliveryState, Outcome, OutcomeKind
-from router.domain.errors import AssociationAborted, PeerTimeout
+from router.domain.delivery import Delivery, DeliveryState
 from router.domain.study import RevisionKey
-from router.ports import (
-    Clock,
-    Destination,
-    InstanceDestination,
-    Ledger,
-    RevisionDestination,
-)
-
-log = structlog.get_logger(__name__)
+from router.ports import Clock, Destination, Ledger, RevisionDestination
 
 
 class Lane:
@@ -58,8 +45,13 @@ class Lane:
         self._destinations = destinations
         self._clock = clock
         self._settings = settings
-        self._queue = CandidateQueue(settings.drops_allowed)
-        self._books = Books(ledger, self._queue, clock, settings, on_settled)
+        self._desk = Desk(
+            ae_title, ledger, destinations, candidate, clock, settings, on_settled, self._change
+        )
+        self._queue = self._desk.queue
+        self._books = self._desk.books
+        self._health = self._desk.health
+        self._gate = self._desk.gate
         self._committer = Committer(
             self._books,
             candidate,
@@ -69,17 +61,12 @@ class Lane:
             self._queue.add,
             self._change,
         )
-        self._health = Health(settings.retry, settings.setbacks_allowed)
-        self._gate = Gate(candidate, destinations, self._health, clock)
         self._changed = anyio.Event()
-        self._taking = anyio.Lock()
-        self._scopes: set[anyio.CancelScope] = set()
-        self._associations = 0
+        self._scopes: set[anyio.CancelScope] = set()  # of senders, couriers and probes
         self._left_alone_until = NEVER  # as far as that keeps something from being sent
         self._is_suspended = False  # deliveries wait for the candidate to return
         self._is_woken = False
         self._is_draining = False
-        self._last_error = ""
 
     # -- what others ask -------------------------------------------------------------------------
 
@@ -128,6 +115,7 @@ class Lane:
     def drain(self) -> None:
         """Begin no further instance; reports are not waited for, but asked for again later."""
         self._is_draining = True
+        self._desk.shut()
         self._committer.abandon()
         self._change()
 
@@ -139,7 +127,7 @@ class Lane:
     def crashed(self, reason: str) -> float:
         """Leave the candidate alone after a fault of our own; how long, in seconds."""
         if not self._health.is_left_alone(self._clock.monotonic()):
-            self._leave_alone(reason)
+            self._desk.leave_alone(reason)
         return self.statistics().left_alone_s
 
     def statistics(self) -> LaneStatistics:
@@ -151,10 +139,10 @@ class Lane:
             active=active,
             in_flight=self._queue.in_flight,
             committing=len(self._committer),
-            associations=self._associations,
+            associations=self._desk.associations,
             stored=self._queue.stored,
             stored_bytes=self._queue.stored_bytes,
-            last_error=self._last_error,
+            last_error=self._desk.last_error,
             left_alone_s=max(0.0, self._health.left_alone_until - self._clock.monotonic()),
         )
 
@@ -242,70 +230,53 @@ class Lane:
         self._left_alone_until = NEVER
         if self._is_draining or not self._queue.has_next:
             return
-        candidate, closed = self._gate.candidate, self._gate.closed()
-        if candidate is None or closed is not None:
-            await self._suspend(*(closed or (NOT_REGISTERED, NEVER)))
+        closed = self._gate.closed()
+        if closed is not None:
+            reason, due = closed
+            self._is_suspended = due == NEVER
+            await self._desk.suspend(reason, due)
         elif self._health.is_left_alone(self._clock.monotonic()):
             self._left_alone_until = self._health.left_alone_until
-            await self._explain()
-        elif self._gate.needs_probe(candidate):
-            if not self._scopes:
-                tasks.start_soon(self._probe, candidate, self._new_scope())
-        else:
-            if not self._scopes:
-                self._health.unlimited()
-            allowed = self._health.associations_allowed(candidate.associations)
-            for _ in range(len(self._scopes), allowed):
-                tasks.start_soon(self._send, candidate, self._new_scope())
+            await self._desk.explain()
+        elif (candidate := self._gate.candidate) is not None:
+            self._set_to_work(candidate, tasks)
 
-    def _new_scope(self) -> anyio.CancelScope:
+    def _set_to_work(self, candidate: Candidate, tasks: TaskGroup) -> None:
+        """Start as many senders as the candidate takes, or ask first whether it is there."""
+        if self._gate.needs_probe(candidate):
+            if not self._scopes:
+                self._start(tasks, partial(self._probe, candidate))
+            return
+        if not self._scopes:
+            self._health.unlimited()
+        allowed = self._health.associations_allowed(candidate.associations)
+        for _ in range(len(self._scopes), allowed):
+            self._start(tasks, self._worker(candidate).run)
+
+    def _worker(self, candidate: Candidate) -> Sender | Courier:
+        if isinstance(self._destinations.get(candidate.kind), RevisionDestination):
+            return Courier(self.ae_title, self._desk)
+        return Sender(self.ae_title, self._desk)
+
+    async def _probe(self, candidate: Candidate) -> None:
+        reason = await self._gate.probe(candidate)
+        if reason:
+            self._desk.leave_alone(reason)
+
+    def _start(self, tasks: TaskGroup, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something until it is over or ``abandon`` is called; then the lane looks again."""
         scope = anyio.CancelScope()
+
+        async def within_scope() -> None:
+            try:
+                with scope:
+                    await work()
+            finally:
+                self._scopes.discard(scope)
+                self._change()
+
         self._scopes.add(scope)
-        return scope
-
-    async def _probe(self, candidate: Candidate, scope: anyio.CancelScope) -> None:
-        try:
-            with scope:
-                reason = await self._gate.probe(candidate)
-                if reason:
-                    self._leave_alone(reason)
-        finally:
-            self._scopes.discard(scope)
-            self._change()
-
-    async def _send(self, candidate: Candidate, scope: anyio.CancelScope) -> None:
-        try:
-            with scope:
-                destination = self._destinations.get(candidate.kind)
-                if isinstance(destination, RevisionDestination):
-                    await Courier(self.ae_title, self).run()
-                else:
-                    await Sender(self.ae_title, self).run()
-        finally:
-            self._scopes.discard(scope)
-            self._change()
-
-    async def _suspend(self, reason: str, due: float) -> None:
-        """Keep everything until ``due``, or until the candidate is registered again."""
-        self._is_suspended = due == NEVER
-        self._last_error = reason
-        async with self._taking:  # no attempt begins meanwhile
-            self._queue.stop(reason)
-            for queued in self._queue.unbegun():
-                if queued.delivery.reason == reason:
-                    self._queue.postpone(queued, queued.delivery, due)
-                else:
-                    await self._books.end(queued, DeliveryState.RETRYING, reason, due)
-        self._change()
-
-    async def _explain(self) -> None:
-        """Let what came while the candidate is left alone say why it waits, as all others do."""
-        async with self._taking:  # no attempt begins meanwhile
-            for queued in self._queue.unbegun():
-                if not queued.delivery.reason:
-                    await self._books.end(
-                        queued, DeliveryState.RETRYING, self._last_error, self._left_alone_until
-                    )
+        tasks.start_soon(within_scope)
 
     @property
     def _next_look(self) -> float:
@@ -316,226 +287,3 @@ class Lane:
 
     def _change(self) -> None:
         self._changed.set()
-
-    # -- what senders ask and tell ---------------------------------------------------------------
-
-    async def next(self) -> Sending | None:
-        """See ``Supervisor``; instances are loaded as they are needed."""
-        taken = await self._take(with_the_rest=False)
-        return taken[0] if taken else None
-
-    async def _take(self, *, with_the_rest: bool) -> Sequence[Sending]:
-        """The next instance, and maybe all others of its delivery; none if there is none."""
-        while self._may_begin():
-            await self._books.room()
-            async with self._taking:
-                if not self._may_begin():
-                    return ()
-                queued = self._queue.head()
-                if queued is None:
-                    suspect = self._queue.take_suspect()
-                    return () if suspect is None else (suspect,)
-                sending = self._queue.take(queued)
-                self._withhold(queued)
-                if sending is not None:
-                    return await self._with_the_rest(sending) if with_the_rest else (sending,)
-                await self._books.load(queued)
-            if self._health.is_left_alone(self._clock.monotonic()):
-                self._queue.stop(self._last_error)
-        return ()
-
-    async def _with_the_rest(self, first: Sending) -> Sequence[Sending]:
-        """An instance with all others of its delivery that no suspicion rests on."""
-        taken, queued = [first], first.queued
-        try:
-            while queued.has_items and queued in self._queue.begun:
-                sending = self._queue.take(queued)
-                self._withhold(queued)
-                if sending is not None:
-                    taken.append(sending)
-                else:
-                    await self._books.load(queued)
-        except BaseException:
-            for sending in reversed(taken):
-                self._queue.give_back(sending)
-            raise
-        return taken
-
-    def way_for(self, sending: Sending) -> Way | None:
-        """See ``Supervisor``."""
-        candidate = self._gate.candidate
-        if candidate is None or not self._may_begin():
-            return None
-        destination = self._destinations.get(candidate.kind)
-        if destination is None:
-            self._leave_alone(
-                f"candidate {self.ae_title} is of kind {candidate.kind!r}, which this router does "
-                f"not have; it has {', '.join(sorted(self._destinations))}"
-            )
-        if not isinstance(destination, InstanceDestination):
-            return None  # its kind has changed meanwhile
-        return destination.open(candidate, self._queue.proposal(sending))
-
-    async def next_transfer(self) -> Transfer | None:
-        """See ``Office``."""
-        sendings = await self._take(with_the_rest=True)
-        candidate = self._gate.candidate
-        destination = None if candidate is None else self._destinations.get(candidate.kind)
-        if not sendings or candidate is None or not isinstance(destination, RevisionDestination):
-            for sending in reversed(sendings):
-                self._queue.give_back(sending)
-            return None
-        delivery, items = sendings[0].queued.delivery, [sending.item for sending in sendings]
-        send = partial(destination.transfer, candidate, delivery, items)
-        return Transfer(sendings, send, destination.is_divisible)
-
-    def opened(self) -> None:
-        """See ``Supervisor``; a candidate that accepts one association may get more."""
-        self._associations += 1
-        self._health.opened()
-        self._change()
-
-    def closed(self) -> None:
-        """See ``Supervisor``."""
-        self._associations -= 1
-
-    def not_opened(self, reason: str) -> None:
-        """See ``Supervisor``; go on with the associations that there are, if there are any."""
-        self._last_error = reason
-        if self._associations:
-            self._health.limited_to(self._associations)
-        else:
-            self._leave_alone(reason)
-
-    def set_out(self) -> None:
-        """See ``Office``."""
-        self._associations += 1
-
-    def came_back(self) -> None:
-        """See ``Office``."""
-        self._associations -= 1
-
-    def unavailable(self, reason: str) -> None:
-        """See ``Office``."""
-        self.not_opened(reason)
-
-    def answered(self, sending: Sending, outcome: Outcome) -> None:
-        """See ``Supervisor``."""
-        self._count((outcome,))
-        self._finish(sending, outcome)
-
-    def transferred(self, transfer: Transfer, outcomes: Sequence[Outcome]) -> None:
-        """See ``Office``; a candidate that answers for one transfer may get more at once."""
-        self._health.opened()
-        self._count(outcomes)
-        for sending, outcome in zip(transfer.sendings, outcomes, strict=True):
-            self._finish(sending, outcome)
-        self._change()
-
-    def lost(self, transfer: Transfer, reason: str, *, silent: bool) -> None:
-        """See ``Office``; nobody knows which of the instances the candidate broke on, if any."""
-        for sending in transfer.sendings:
-            outcome = Outcome(OutcomeKind.TEMPORARY, None, reason)
-            if transfer.is_divisible:
-                outcome = self._drop(sending, reason, silent=silent)
-            self._finish(sending, outcome)
-        self._count_setback(reason)
-
-    def broken(self, transfer: Transfer, reason: str) -> None:
-        """See ``Office``."""
-        for sending in transfer.sendings:
-            outcome = Outcome(OutcomeKind.TEMPORARY, None, reason)
-            if transfer.is_divisible:
-                outcome = self._queue.faulted(sending, reason)
-            self._finish(sending, outcome)
-        self._leave_alone(reason)
-
-    def dropped(self, sending: Sending, reason: str, error: Exception) -> None:
-        """See ``Supervisor``; an instance that was dropped too often is set aside."""
-        is_aborted = isinstance(error, AssociationAborted)
-        silent = isinstance(error, PeerTimeout)
-        outcome = self._drop(sending, reason, silent=silent, aborted=is_aborted)
-        self._count_setback(outcome.reason)
-        self._finish(sending, outcome)
-
-    def _drop(
-        self, sending: Sending, reason: str, *, silent: bool, aborted: bool = False
-    ) -> Outcome:
-        outcome = self._queue.dropped(sending, reason, silent=silent, aborted=aborted)
-        if outcome.kind is OutcomeKind.PERMANENT:
-            log.error(
-                "an instance is set aside: associations with this candidate drop on it",
-                ae_title=self.ae_title,
-                study_instance_uid=sending.queued.delivery.study_instance_uid,
-                sop_instance_uid=sending.item.sop_instance_uid,
-                error=outcome.reason,
-            )
-        return outcome
-
-    def faulted(self, sending: Sending, reason: str) -> None:
-        """See ``Supervisor``; what is at fault may be wrong with every instance, so wait a while.
-
-        An instance that is known for it, and was sent alone, holds up its own delivery only.
-        """
-        outcome = self._queue.faulted(sending, reason)
-        if sending.alone:
-            self._count_setback(reason)
-        else:
-            self._leave_alone(reason)
-        self._finish(sending, outcome)
-
-    def give_back(self, sending: Sending) -> None:
-        """See ``Supervisor``."""
-        self._queue.give_back(sending)
-
-    def _withhold(self, queued: QueuedDelivery) -> None:
-        """Set aside what took another candidate down."""
-        for item, outcome in self._queue.withhold(queued, self._clock.now()):
-            log.error(
-                "an instance is held back: it took another candidate down",
-                ae_title=self.ae_title,
-                study_instance_uid=queued.delivery.study_instance_uid,
-                sop_instance_uid=item.sop_instance_uid,
-                reason=outcome.reason,
-            )
-            self._books.expect_writing()
-            self._change()
-
-    def _may_begin(self) -> bool:
-        return not self._is_draining and self._gate.is_open
-
-    def _finish(self, sending: Sending, outcome: Outcome) -> None:
-        self._queue.finish(sending, outcome, self._clock.now())
-        is_first = self._books.write_at == NEVER
-        self._books.expect_writing()
-        if is_first or sending.queued.is_answered or self._books.is_time_to_write:
-            self._change()
-
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
-        """A candidate that takes anything, or refuses it for good, is well."""
-        if all(outcome.kind is OutcomeKind.TEMPORARY for outcome in outcomes):
-            self._count_setback(outcomes[0].reason)
-        else:
-            self._health.answered()
-
-    def _count_setback(self, reason: str) -> None:
-        self._last_error = reason
-        if self._health.failed():
-            self._leave_alone(reason)
-
-    def _leave_alone(self, reason: str) -> None:
-        """Stop all attempts; they go on together after a back-off."""
-        self._last_error = reason
-        monotonic = self._clock.monotonic()
-        if self._health.is_left_alone(monotonic):
-            return
-        delay_s = self._health.back_off(monotonic)
-        self._queue.stop(reason)
-        log.warning(
-            "the candidate cannot be delivered to at present",
-            ae_title=self.ae_title,
-            error=reason,
-            next_attempt_in_s=round(delay_s, 1),
-            deliveries=len(self._queue),
-        )
-        self._change()

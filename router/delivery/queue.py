@@ -9,17 +9,16 @@ The deliveries of one study overtake each other never: see ``turns.Succession``.
 from __future__ import annotations
 
 import heapq
-import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from router.delivery.queued import Drops, QueuedDelivery, Sending
 from router.delivery.turns import Ready, Succession
+from router.delivery.waiting import NEVER
 from router.delivery.withholding import withheld
 from router.domain.delivery import Delivery, DeliveryItem, ItemResult, Outcome, OutcomeKind
 
-NEVER = math.inf
 REASONS_KEPT = 5
 OTHER_REASONS = "other reasons"
 SUSPECTS_WAIT = timedelta(minutes=10)

@@ -9,6 +9,9 @@ from anyio.lowlevel import checkpoint
 
 from router.ports import Clock
 
+NEVER = math.inf
+"""A point in time (monotonic) that does not come."""
+
 
 async def wait_until(event: anyio.Event, deadline: float, clock: Clock) -> bool:
     """Wait for ``event`` until ``deadline`` (monotonic seconds); whether the event is set."""

@@ -8,8 +8,9 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.delivery.queue import NEVER, OTHER_REASONS, REASONS_KEPT, CandidateQueue
+from router.delivery.queue import OTHER_REASONS, REASONS_KEPT, CandidateQueue
 from router.delivery.queued import QueuedDelivery, Sending
+from router.delivery.waiting import NEVER
 from router.domain.delivery import Outcome, OutcomeKind
 from tests.clock import NOON
 from tests.delivery.builders import BYTES, delivery, item, items
