@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from router.cli.output import fail, print_json, print_table
-from router.cli.sending import parse_target, send_with_progress
+from router.cli.sending import NO_DICOM_FILES, parse_target, send_with_progress
 from router.modality.media import NOT_DICOM, Found, find, room_for
 from router.modality.sender import Report
 
@@ -87,4 +87,4 @@ def _print(fates: Sequence[Fate]) -> None:
         if fate.outcome != STORED:
             fail(f"{fate.name}: {fate.reason}")
     if not counted[STORED] and not counted[REFUSED]:
-        fail("No DICOM files (Part 10, with a File Meta group) were found there.")
+        fail(NO_DICOM_FILES)

@@ -12,24 +12,32 @@ from router.cli.output import fail, messages, print_json, print_table
 from router.dicom import statuses
 from router.domain.errors import ConfigurationError
 from router.domain.identifiers import ae_title
-from router.modality.sender import OutgoingFile, Report, Target, find_files, send_files
+from router.modality.media import find_below
+from router.modality.sender import OutgoingFile, Report, Target, send_files
+
+NO_DICOM_FILES = "No DICOM files (Part 10, with a File Meta group) were found there."
 
 
 def send(
     paths: Sequence[Path], to: str, called: str, calling: str, associations: int, as_json: bool
 ) -> bool:
-    """Send the files with a progress bar; whether all of them were accepted."""
+    """Send the files with a progress bar; whether all of them were accepted.
+
+    What is no DICOM file is passed over; a DICOM file that cannot be read was not accepted.
+    """
     target = parse_target(to, called, calling)
-    files = list(find_files(paths))
-    if not files:
-        fail("No DICOM files (Part 10, with a File Meta group) were found there.")
+    found = [one for one in find_below(paths) if one.is_dicom]
+    if not found:
+        fail(NO_DICOM_FILES)
         return False
-    report = send_with_progress(files, target, associations)
+    files = [one.file for one in found if one.file is not None]
+    report = send_with_progress(files, target, associations) if files else Report()
+    report.failures += [(Path(one.name), one.reason) for one in found if one.file is None]
     if as_json:
-        print_json(_as_json(report, len(files)))
+        print_json(_as_json(report, len(found)))
     else:
-        _print(report, len(files))
-    return report.sent == len(files)
+        _print(report, len(found))
+    return report.sent == len(found)
 
 
 def parse_target(to: str, called: str, calling: str) -> Target:

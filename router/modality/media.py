@@ -7,7 +7,7 @@ import shutil
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -56,15 +56,27 @@ def find(path: Path, unpacked: Path, max_unpacked_bytes: int) -> Iterator[Found]
         yield found
 
 
+def find_below(paths: Iterable[Path]) -> Iterator[Found]:
+    """All files of folders, and files by themselves; DICOMDIRs and archives are not opened."""
+    for path in paths:
+        if path.is_dir():
+            yield from _in_folder(path)
+        else:
+            yield _examine(path, str(path))
+
+
 def _in_folder(folder: Path) -> Iterator[Found]:
     """All files below it, in order of name; links to folders are not followed."""
-    for root, folders, names in os.walk(folder):
+    unreadable: list[OSError] = []
+    for root, folders, names in os.walk(folder, onerror=unreadable.append):
         folders.sort()
         for name in sorted(names):
             path = Path(root, name)
             found = _examine(path, str(path))
             if not _is_directory_file(found):
                 yield found
+    for error in unreadable:
+        yield Found(str(error.filename), reason=f"it cannot be read: {error.strerror}")
 
 
 def _is_directory_file(found: Found) -> bool:

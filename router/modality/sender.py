@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,17 +93,8 @@ class Report:
     bytes: int = 0
 
 
-def find_files(paths: Iterable[Path]) -> Iterator[OutgoingFile]:
-    """Every Part 10 file below the paths, in order of name; other files are passed over."""
-    for path in paths:
-        candidates = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for candidate in candidates:
-            if candidate.is_file() and (file := read_outgoing(candidate)) is not None:
-                yield file
-
-
 def read_outgoing(path: Path) -> OutgoingFile | None:
-    """The file if it is Part 10 with a usable File Meta group, else None."""
+    """The file if it is Part 10 with a usable File Meta group, else None; raises ``OSError``."""
     with path.open("rb") as stream:
         head = stream.read(HEADER_BYTES)
     if head[DICM_AT : DICM_AT + 4] != b"DICM":
@@ -129,6 +120,8 @@ async def send_files(
     progress: Callable[[OutgoingFile], None],
 ) -> Report:
     """Send all files over so many associations at once; nothing is sent twice.
+
+    ``progress`` is told of each file that was answered.
 
     Files that the peer refuses, that were under way when an association broke, or that no
     association was left for, are reported as failures.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import warnings
 import zipfile
@@ -51,6 +52,17 @@ def unwanted(path: Path) -> None:
     data_set.save_as(path)
 
 
+def make_folders_deeper_than_a_path_can_be(folder: Path) -> None:
+    """Make folders in folders until no path leads to the last one."""
+    inside = os.open(folder, os.O_RDONLY)
+    for number in range(4096 // 200 + 1):
+        name = f"{number:0200d}"
+        os.mkdir(name, dir_fd=inside)
+        above, inside = inside, os.open(name, os.O_RDONLY, dir_fd=inside)
+        os.close(above)
+    os.close(inside)
+
+
 def archive(path: Path, files: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
         for name, content in files.items():
@@ -76,6 +88,18 @@ async def test_every_file_of_a_folder_is_accounted_for(
         broken.name: ("not stored", "its File Meta group cannot be read"),
         "readme.txt": ("not DICOM", "not a DICOM file"),
     }
+
+
+async def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_stored(
+    router: RouterProcess, series: list[Path]
+) -> None:
+    make_folders_deeper_than_a_path_can_be(series[0].parent)
+
+    ran = await imported(router, series[0].parent)
+
+    assert ran.status == 1
+    assert ran.json["stored"] == 3
+    assert ("not stored", "it cannot be read: File name too long") in outcomes(ran).values()
 
 
 async def test_what_is_no_dicom_file_does_not_make_it_fail(

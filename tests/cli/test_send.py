@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from candidates.writer.archive import Archive
 from candidates.writer.scp import WriterService
 from candidates.writer.storage import Storage
+from router.cli.sending import parse_target
+from router.modality.media import find_below
+from router.modality.sender import send_files
 from router.net.acceptor import Acceptor
 from tests.cli.command import dicom_router
 from tests.corpus import make_ct_series
@@ -67,6 +71,46 @@ async def test_what_is_not_accepted_is_named_and_makes_it_fail(writer: str, fold
     assert ran.status == 1
     assert "accepted: 0 of 1" in ran.out
     assert "nameless.dcm: cannot understand (C000)" in ran.err
+
+
+async def test_a_file_that_cannot_be_read_is_named_and_the_others_are_sent(
+    writer: str, folder: Path
+) -> None:
+    (folder / "bad.dcm").symlink_to("/proc/self/mem")  # reading its beginning fails, for anybody
+
+    ran = await dicom_router("send", "--to", writer, folder)
+
+    assert ran.status == 1
+    assert "accepted: 3 of 4" in ran.out
+    assert "bad.dcm: it cannot be read: Input/output error" in ran.err
+
+
+async def test_a_file_whose_meta_group_cannot_be_read_is_named(writer: str, folder: Path) -> None:
+    (folder / "bad.dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 8)
+
+    ran = await dicom_router("send", "--to", writer, folder)
+
+    assert ran.status == 1
+    assert "accepted: 3 of 4" in ran.out
+    assert "bad.dcm: its File Meta group cannot be read" in ran.err
+
+
+async def test_files_that_cannot_be_read_any_more_cost_none_of_the_others(
+    writer: str, folder: Path
+) -> None:
+    gone, short, whole = (one.file for one in find_below([folder]) if one.file is not None)
+    gone.path.unlink()
+    os.truncate(short.path, short.data_set_offset + 8)
+
+    report = await send_files(
+        [gone, short, whole], parse_target(writer, "ROUTER", "CT1"), 1, lambda file: None
+    )
+
+    assert report.sent == 1
+    assert dict(report.failures) == {
+        gone.path: "it cannot be read: No such file or directory",
+        short.path: f"a data set of {short.data_set_length} bytes ended after 8",
+    }
 
 
 async def test_nobody_who_listens_is_said_once_whatever_was_to_be_sent(folder: Path) -> None:

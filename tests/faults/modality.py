@@ -20,7 +20,8 @@ from pathlib import Path
 import anyio
 from pydicom import dcmread
 
-from router.modality.sender import OutgoingFile, Target, find_files, send_files
+from router.modality.media import find_below
+from router.modality.sender import OutgoingFile, Target, send_files
 from tests.corpus import make_ct_series, make_dx
 from tests.e2e.stack import data_set_of
 
@@ -60,7 +61,7 @@ class Station:
 
     async def _send_until_acknowledged(self, paths: list[Path], target: Target) -> None:
         """Nothing is forgotten before it is acknowledged: what a modality's queue does."""
-        waiting = {file.path: file for file in find_files(paths)}
+        waiting = {one.file.path: one.file for one in find_below(paths) if one.file}
         offers: Counter[Path] = Counter()
         while waiting:
             offers.update(waiting.keys())

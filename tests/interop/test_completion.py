@@ -12,7 +12,8 @@ from pydicom import dcmread
 from router.completion.declaring import BY_REQUEST
 from router.dicom import uids
 from router.dicom.negotiation import propose
-from router.modality.sender import FileSource, find_files
+from router.modality.media import find_below
+from router.modality.sender import FileSource
 from router.net.requestor import associate
 from tests.corpus import make_ct_series, make_study
 from tests.interop.conftest import LiveRouter, live_router
@@ -38,7 +39,7 @@ async def modality(router: LiveRouter, calling: str = "MR1") -> AsyncIterator[Se
     ) as association:
 
         async def send(paths: Sequence[Path]) -> None:
-            for file in find_files(paths):
+            for file in (one.file for one in find_below(paths) if one.file is not None):
                 with closing(FileSource(file)) as source:
                     answer = await association.store(
                         file.sop_class_uid,
