@@ -14,6 +14,7 @@ need nats-server /usr/sbin/nats-server
 need faketime /usr/bin/faketime
 need strace /usr/bin/strace
 need openssl /usr/bin/openssl
+need curl /usr/bin/curl
 need odil /usr/bin/odil
 need ctn /usr/bin/send_image
 need libgdcm-tools /usr/bin/gdcmscu
