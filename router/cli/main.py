@@ -180,11 +180,16 @@ def deliveries(
 
 
 @app.command()
-def retry(delivery: DeliveryNumber, url: Url = DEFAULT_URL, token: Token = None) -> None:
+def retry(
+    delivery: DeliveryNumber,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
     """Attempt a dead or waiting delivery now, with what its candidate refused."""
     from router.cli import remote
 
-    remote.retry(url, delivery, token)
+    remote.retry(url, delivery, token, as_json)
 
 
 @app.command()
@@ -193,11 +198,12 @@ def redirect(
     ae_title: Annotated[str, typer.Argument(metavar="AET", help="Who gets it instead.")],
     url: Url = DEFAULT_URL,
     token: Token = None,
+    as_json: AsJson = False,
 ) -> None:
     """Deliver to another candidate instead."""
     from router.cli import remote
 
-    remote.redirect(url, delivery, ae_title, token)
+    remote.redirect(url, delivery, ae_title, token, as_json)
 
 
 @app.command()
@@ -206,11 +212,12 @@ def dismiss(
     reason: Annotated[str, typer.Argument(help="Why it is not needed.")],
     url: Url = DEFAULT_URL,
     token: Token = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say that a delivery is not needed: its study settles without it."""
     from router.cli import remote
 
-    remote.dismiss(url, delivery, reason, token)
+    remote.dismiss(url, delivery, reason, token, as_json)
 
 
 @app.command()
@@ -222,11 +229,12 @@ def resend(
     ] = None,
     url: Url = DEFAULT_URL,
     token: Token = None,
+    as_json: AsJson = False,
 ) -> None:
     """Send again what the spool still holds of a study."""
     from router.cli import remote
 
-    remote.resend(url, study, to or (), token)
+    remote.resend(url, study, to or (), token, as_json)
 
 
 @app.command()
@@ -234,11 +242,12 @@ def complete(
     study: Annotated[str, typer.Argument(help="A Study Instance UID.")],
     url: Url = DEFAULT_URL,
     token: Token = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say that all of a study has arrived: it goes to its candidates now."""
     from router.cli import remote
 
-    remote.complete(url, study, token)
+    remote.complete(url, study, token, as_json)
 
 
 @app.command()

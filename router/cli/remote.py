@@ -151,35 +151,51 @@ def delivery(url: str, number: int, as_json: bool) -> None:
         )
 
 
-def retry(url: str, delivery: int, token: str | None) -> None:
+def retry(url: str, delivery: int, token: str | None, as_json: bool) -> None:
     """Have a delivery attempted again."""
     answer = change(url, f"/deliveries/{delivery}/retry", None, token)
-    _print_deliveries("attempted now", [answer["delivery"]])
+    _print_changed("attempted now", [answer["delivery"]], answer, as_json)
 
 
-def redirect(url: str, delivery: int, ae_title: str, token: str | None) -> None:
+def redirect(url: str, delivery: int, ae_title: str, token: str | None, as_json: bool) -> None:
     """Have another candidate get what a delivery holds."""
     answer = change(url, f"/deliveries/{delivery}/redirect", {"aet": ae_title}, token)
-    _print_deliveries("redirected", [answer["dismissed"], answer["delivery"]])
+    _print_changed("redirected", [answer["dismissed"], answer["delivery"]], answer, as_json)
 
 
-def dismiss(url: str, delivery: int, reason: str, token: str | None) -> None:
+def dismiss(url: str, delivery: int, reason: str, token: str | None, as_json: bool) -> None:
     """Say that a delivery is not needed."""
     answer = change(url, f"/deliveries/{delivery}/dismiss", {"reason": reason}, token)
-    _print_deliveries("dismissed", [answer["delivery"]])
+    _print_changed("dismissed", [answer["delivery"]], answer, as_json)
 
 
-def resend(url: str, study_instance_uid: str, to: Sequence[str], token: str | None) -> None:
+def resend(
+    url: str, study_instance_uid: str, to: Sequence[str], token: str | None, as_json: bool
+) -> None:
     """Have a study sent again."""
     body = {"aet": list(to)} if to else {}
     path = f"/studies/{quote(study_instance_uid, safe='')}/resend"
-    _print_deliveries("sent again", change(url, path, body, token)["deliveries"])
+    answer = change(url, path, body, token)
+    _print_changed("sent again", answer["deliveries"], answer, as_json)
 
 
-def complete(url: str, study_instance_uid: str, token: str | None) -> None:
+def complete(url: str, study_instance_uid: str, token: str | None, as_json: bool) -> None:
     """Say that all of a study has arrived."""
-    change(url, f"/studies/{quote(study_instance_uid, safe='')}/complete", None, token)
+    answer = change(url, f"/studies/{quote(study_instance_uid, safe='')}/complete", None, token)
+    if as_json:
+        print_json(answer)
+        return
     console.print(f"study {study_instance_uid} is complete, and on its way to its candidates")
+
+
+def _print_changed(
+    title: str, changed: Sequence[dict[str, Any]], answer: Mapping[str, Any], as_json: bool
+) -> None:
+    """Print what a decision has led to, or the answer as it came."""
+    if as_json:
+        print_json(answer)
+    else:
+        _print_deliveries(title, changed)
 
 
 def _print_deliveries(title: str, found: Sequence[dict[str, Any]]) -> None:

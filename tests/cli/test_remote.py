@@ -175,6 +175,22 @@ async def test_a_delivery_is_redirected_then_dismissed_then_sent_again(url: str)
     assert [row[:4] for row in rows(resent)] == [["4", "1.2.3", "BACKUP", "pending"]]
 
 
+async def test_what_a_decision_leads_to_can_be_had_as_json(url: str) -> None:
+    asked = ("--json", "--url", url, "--token", TOKEN)
+
+    retried = (await dicom_router("retry", 2, *asked)).json
+    redirected = (await dicom_router("redirect", 1, "XRAY", *asked)).json
+    dismissed = (await dicom_router("dismiss", 3, "nobody reads it", *asked)).json
+    resent = (await dicom_router("resend", "1.2.3", "--to", "BACKUP", *asked)).json
+    completed = (await dicom_router("complete", "1.2.5", *asked)).json
+
+    assert retried["delivery"]["id"] == 2
+    assert [redirected[key]["id"] for key in ("dismissed", "delivery")] == [1, 3]
+    assert dismissed["delivery"]["state"] == "dismissed"
+    assert [one["ae_title"] for one in resent["deliveries"]] == ["BACKUP"]
+    assert completed == {"status": "ok"}
+
+
 async def test_a_decision_that_cannot_be_carried_out_says_why(url: str) -> None:
     ran = await dicom_router("retry", 1, "--url", url, "--token", TOKEN)
 
