@@ -174,7 +174,8 @@ def _rejections() -> str:
         negotiation.PROTOCOL_VERSION_NOT_SUPPORTED: "bit 0 of the protocol version is not set",
         negotiation.APPLICATION_CONTEXT_NOT_SUPPORTED: "another application context name",
         negotiation.CALLED_AE_TITLE_NOT_RECOGNISED: "not the router's AE title, or none",
-        negotiation.CALLING_AE_TITLE_NOT_RECOGNISED: "not in `router.accept_calling`, or none",
+        negotiation.CALLING_AE_TITLE_NOT_RECOGNISED: "none, with control characters, "
+        "or not in `router.accept_calling`",
         negotiation.LOCAL_LIMIT_EXCEEDED: "beyond `router.max_associations` or "
         "`router.max_associations_per_source`",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ CALLED_AE_TITLE_NOT_RECOGNISED = AssociateRJ(REJECTED_PERMANENT, BY_SERVICE_USER
 LOCAL_LIMIT_EXCEEDED = AssociateRJ(REJECTED_TRANSIENT, BY_PRESENTATION, 2)
 
 DEFAULT_MAX_LENGTH = 131_072
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _REJECTION_REASONS = {
     (BY_SERVICE_USER, 1): "no reason given",
@@ -110,9 +113,14 @@ def _reject(request: AssociateRQ, policy: AcceptancePolicy) -> AssociateRJ | Non
         return CALLED_AE_TITLE_NOT_RECOGNISED
     calling = request.calling_ae_title
     allowed = policy.calling_ae_titles
-    if not calling or (allowed is not None and calling not in allowed):
+    if not _is_name(calling) or (allowed is not None and calling not in allowed):
         return CALLING_AE_TITLE_NOT_RECOGNISED
     return None
+
+
+def _is_name(calling: str) -> bool:
+    """Whether it can stand in a File Meta group; characters beyond ASCII, which can, are common."""
+    return bool(calling) and not _CONTROL.search(calling)
 
 
 def _identity_response(user: UserInformation) -> bytes | None:

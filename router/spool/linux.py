@@ -62,8 +62,11 @@ def punch_hole(descriptor: int, offset: int, length: int) -> bool:
 
 def read_if_cached(descriptor: int, buffer: memoryview | bytearray, offset: int) -> int | None:
     """Read what the page cache holds; None when a disk would have to be waited for."""
+    do_not_wait = getattr(os, "RWF_NOWAIT", None)
+    if do_not_wait is None:
+        return None
     try:
-        return os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
+        return os.preadv(descriptor, [buffer], offset, do_not_wait)
     except OSError as error:  # not cached (EAGAIN), no such flag here, a bad block: ask again
         if error.errno != errno.EOPNOTSUPP:
             return None

@@ -77,6 +77,17 @@ def test_who_does_not_say_who_calls_is_rejected() -> None:
     assert rejected(replace(REQUEST, calling_ae_title="")) == (1, 1, 3)
 
 
+@pytest.mark.parametrize("title", ["\x1b[2J\r\n\tCT1", "CT1\0left over", "CT\x7f1"])
+def test_a_name_with_control_characters_is_rejected(title: str) -> None:
+    """It would become SourceApplicationEntityTitle, whose VR has none (PS3.5 table 6.2-1)."""
+    assert rejected(replace(REQUEST, calling_ae_title=title)) == (1, 1, 3)
+
+
+@pytest.mark.parametrize("title", ["Gerät 1", "Gerät 1".encode().decode("latin-1"), "A\\B"])
+def test_a_name_that_is_merely_unusual_is_accepted(title: str) -> None:
+    accepted(replace(REQUEST, calling_ae_title=title))
+
+
 def test_who_is_not_on_the_list_is_rejected() -> None:
     policy = replace(POLICY, calling_ae_titles=frozenset({"CT1"}))
     accepted(REQUEST, policy)

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from router.dicom import uids
 from router.dicom.scan_plan import ScanPlan
 from router.dicom.scan_stored import CHUNK, scan_stored
-from router.dicom.scanner import DataSetScanner, ScanLimits, ScanResult
+from router.dicom.scanner import DataSetScanner, FindingKind, ScanLimits, ScanResult
 from router.domain.attributes import BASE_ATTRIBUTES, parse_attribute
 from tests.corpus import CorpusFile, real_files
 
 LIMITS = ScanLimits()
 ELE = uids.EXPLICIT_VR_LITTLE_ENDIAN
+DEFLATED = uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 PLAN = ScanPlan.compile([*BASE_ATTRIBUTES, parse_attribute("PixelPaddingValue")])
 STUDY = b"\x20\x00\x0d\x00UI\x06\x001.2.3\0"
 
@@ -95,12 +96,50 @@ def test_nothing_is_read_behind_the_place_where_a_walk_ends() -> None:
     assert stored.read_bytes <= CHUNK
 
 
-def test_a_bomb_still_says_which_study_it_is_of() -> None:
+def deflated(data: bytes) -> bytes:
     deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    data = deflate.compress(STUDY + ow(0x7FE0, 0x0010, bytes(10_000_000))) + deflate.flush()
+    return deflate.compress(data) + deflate.flush()
+
+
+@pytest.mark.parametrize("at_most", [CHUNK, 1000, 7, 1])
+def test_what_comes_before_a_fault_of_a_deflated_stream_is_found(at_most: int) -> None:
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    good = deflate.compress(ow(0x0009, 0x1001, bytes(2 * CHUNK)) + STUDY)
+    broken = good + deflate.flush(zlib.Z_SYNC_FLUSH) + b"\xff" * 400
+    found = scan_stored(PLAN, DEFLATED, LIMITS, Stored(broken, at_most).read, len(broken))
+    assert found.facts == {"StudyInstanceUID": ("1.2.3",)}
+    assert [warning.kind for warning in found.warnings] == [FindingKind.NOT_DEFLATED]
+
+
+@given(
+    st.integers(0, 3000),
+    st.binary(min_size=1, max_size=50),
+    st.integers(1, 3000),
+)
+def test_a_deflated_stream_is_scanned_alike_however_it_is_read(
+    at: int, fault: bytes, at_most: int
+) -> None:
+    plain = b"".join(ow(0x0019, 0x1001 + i, random.Random(i).randbytes(90)) for i in range(20))
+    data = deflated(plain + STUDY + ow(0x7FE0, 0x0010, bytes(CHUNK)))
+    broken = data[:at] + fault + data[at + len(fault) :]
+    whole = scan_stored(PLAN, DEFLATED, LIMITS, Stored(broken).read, len(broken))
+    pieces = scan_stored(PLAN, DEFLATED, LIMITS, Stored(broken, at_most).read, len(broken))
+    assert whole == pieces
+
+
+@pytest.mark.parametrize("at_most", [CHUNK, 100, 1])
+def test_a_bomb_is_not_looked_at_beyond_its_bound(at_most: int) -> None:
+    data = deflated(ow(0x0009, 0x1001, bytes(5000)) + STUDY + ow(0x7FE0, 0x0010, bytes(10**7)))
     limits = ScanLimits(max_inflated_bytes=1000)
-    deflated = uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
-    found = scan_stored(PLAN, deflated, limits, Stored(data).read, len(data))
+    found = scan_stored(PLAN, DEFLATED, limits, Stored(data, at_most).read, len(data))
+    assert found.finding is not None
+    assert found.facts == {}
+
+
+def test_a_bomb_still_says_which_study_it_is_of() -> None:
+    data = deflated(STUDY + ow(0x7FE0, 0x0010, bytes(10_000_000)))
+    limits = ScanLimits(max_inflated_bytes=1000)
+    found = scan_stored(PLAN, DEFLATED, limits, Stored(data).read, len(data))
     assert found.finding is not None
     assert found.facts["StudyInstanceUID"] == ("1.2.3",)
 

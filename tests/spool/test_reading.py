@@ -74,6 +74,20 @@ async def test_what_the_page_cache_does_not_hold_is_left_to_a_thread(tmp_path: P
         reader.close()
 
 
+async def test_where_the_system_cannot_look_into_the_page_cache_all_is_left_to_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "RWF_NOWAIT")
+    async with a_spool(tmp_path) as spool:
+        reader = spool.open((await store(spool, 1)).ref)
+        buffer = memoryview(bytearray(5000))
+
+        assert reader.try_read_into(buffer, 0) is None
+        assert await reader.read_into(buffer, 0) == 1000
+        assert buffer[:1000] == data_set(1)
+        reader.close()
+
+
 async def test_many_more_segments_than_stay_open_can_be_read_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
