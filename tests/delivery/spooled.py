@@ -10,7 +10,7 @@ from router.dicom.part10 import read_file_header
 from router.domain.delivery import DeliveryItem
 from router.domain.instance import Disposition, Identity, Instance
 from router.spool.log import LocalSpool
-from tests.spool.helpers import FACTS, PART10_HEADER, PROVENANCE, Outcome
+from tests.spool.helpers import FACTS, PART10_HEADER, PROVENANCE, Outcome, segments
 
 
 def item_of(instance: Instance, number: int) -> DeliveryItem:
@@ -48,3 +48,13 @@ async def put(spool: LocalSpool, identity: Identity, data: bytes) -> Instance:
     writer.write([memoryview(data)])
     writer.seal(identity, PROVENANCE, FACTS, Disposition.ACCEPTED, "", outcome)
     return await outcome.instance()
+
+
+def damage(folder: Path, data: bytes) -> None:
+    """Change one byte in the middle of a data set that stands in the only segment of a spool."""
+    (segment,) = segments(folder)
+    content = bytearray(segment.read_bytes())
+    at = content.find(data)
+    assert at >= 0, "the data set is not in the spool"
+    content[at + len(data) // 2] ^= 1
+    segment.write_bytes(content)

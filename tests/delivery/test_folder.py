@@ -22,9 +22,9 @@ from router.domain.reach import FolderReach
 from router.spool.log import LocalSpool
 from tests.corpus import make_ct_series
 from tests.delivery.builders import delivery
-from tests.delivery.spooled import spooled
+from tests.delivery.spooled import damage, spooled
 from tests.e2e.stack import data_set_of
-from tests.spool.helpers import a_spool, segments
+from tests.spool.helpers import a_spool
 
 STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
 TEMPLATE = "{PatientID}/{StudyInstanceUID}/{Modality}/{SOPInstanceUID}.dcm"
@@ -154,10 +154,7 @@ async def test_a_study_under_two_patients_is_whole_in_both_folders(case: Case) -
 async def test_bytes_that_have_changed_keep_the_whole_study_back(case: Case) -> None:
     paths = case.ct(3)
     items = await case.items(paths)
-    (segment,) = segments(case.spool_folder)
-    content = bytearray(segment.read_bytes())
-    content[content.find(data_set_of(paths[1])) + 200] ^= 1
-    segment.write_bytes(content)
+    damage(case.spool_folder, data_set_of(paths[1]))
 
     outcomes = await case.send(items, study_of(paths[0]))
 

@@ -19,9 +19,9 @@ from router.domain.errors import AssociationLost, CandidateUnavailable
 from router.domain.reach import WebReach
 from router.net.exchange import RequestorTimeouts
 from router.spool.log import LocalSpool
-from tests.delivery.spooled import item_of
+from tests.delivery.spooled import damage, item_of
 from tests.delivery.web_writer import WebWriter, data_set_of, web_writer
-from tests.spool.helpers import a_spool, data_set, segments, store
+from tests.spool.helpers import a_spool, data_set, store
 
 
 async def an_orthanc(_request: web.Request) -> web.StreamResponse:
@@ -131,10 +131,7 @@ async def test_bytes_that_have_changed_never_leave_whole(
     spool: LocalSpool, writer: WebWriter, tmp_path: Path
 ) -> None:
     items = await instances(spool, 1)
-    (segment,) = segments(tmp_path / "spool")
-    content = bytearray(segment.read_bytes())
-    content[content.find(data_set(0)) + 500] ^= 1
-    segment.write_bytes(content)
+    damage(tmp_path / "spool", data_set(0))
     writer.answers.append(writer.answer(200, {"Status": "Success"}))
 
     (outcome,) = await send(spool, writer, items)

@@ -29,11 +29,11 @@ from router.domain.reach import Credentials, S3Reach, Secret
 from router.net.exchange import RequestorTimeouts
 from router.spool.log import LocalSpool
 from tests.delivery.builders import delivery
-from tests.delivery.spooled import item_of
+from tests.delivery.spooled import damage, item_of
 from tests.delivery.web_writer import data_set_of, web_writer
 from tests.e2e.stack import free_port, wait_until
 from tests.peers import process
-from tests.spool.helpers import a_spool, data_set, segments, store
+from tests.spool.helpers import a_spool, data_set, store
 
 STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
 TEMPLATE = parse_template("archive/{StudyInstanceUID}/{SOPInstanceUID}.dcm")
@@ -176,10 +176,7 @@ async def test_a_later_revision_joins_the_study_and_its_manifest(case: Case) -> 
 
 async def test_bytes_that_have_changed_keep_the_whole_study_back(case: Case) -> None:
     items = await case.items(1000, 1000, 1000)
-    (segment,) = segments(case.folder)
-    content = bytearray(segment.read_bytes())
-    content[content.find(data_set(1)) + 500] ^= 1
-    segment.write_bytes(content)
+    damage(case.folder, data_set(1))
 
     outcomes = await case.send(items)
 

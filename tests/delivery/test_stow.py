@@ -26,10 +26,10 @@ from router.domain.reach import Credentials, Secret, TlsFiles, WebReach
 from router.net.exchange import RequestorTimeouts
 from router.spool.log import LocalSpool
 from tests.delivery.builders import delivery
-from tests.delivery.spooled import item_of
+from tests.delivery.spooled import damage, item_of
 from tests.delivery.web_writer import WebWriter, data_set_of, web_writer
 from tests.net.certificates import Identity, make_identity
-from tests.spool.helpers import a_spool, data_set, segments, store
+from tests.spool.helpers import a_spool, data_set, store
 
 STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
 
@@ -357,10 +357,7 @@ async def test_a_candidate_that_stops_reading_is_waited_for_so_long(
 
 async def test_bytes_that_have_changed_never_leave_whole(case: Case, writer: WebWriter) -> None:
     items = await case.items(3)
-    (segment,) = segments(case.folder)
-    content = bytearray(segment.read_bytes())
-    content[content.find(data_set(1)) + 500] ^= 1
-    segment.write_bytes(content)
+    damage(case.folder, data_set(1))
     writer.answers.append(writer.answer(200, response(items)))
 
     outcomes = await case.send(writer, items)

@@ -25,10 +25,10 @@ from router.domain.reach import WebReach
 from router.net.exchange import RequestorTimeouts
 from router.spool.log import LocalSpool
 from tests.delivery.builders import delivery
-from tests.delivery.spooled import item_of
+from tests.delivery.spooled import damage, item_of
 from tests.delivery.transfers_peer import TransfersPeer, transfers_peer
 from tests.delivery.web_writer import Handler, data_set_of
-from tests.spool.helpers import a_spool, data_set, segments, store
+from tests.spool.helpers import a_spool, data_set, store
 
 MIB = 1024**2
 STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
@@ -195,10 +195,7 @@ async def test_a_commit_that_fails_for_now_is_tried_again(case: Case) -> None:
 
 async def test_a_study_with_bytes_that_have_changed_is_not_begun(case: Case) -> None:
     items = await case.items(1000, 1000, 1000)
-    (segment,) = segments(case.folder)
-    content = bytearray(segment.read_bytes())
-    content[content.find(data_set(1)) + 500] ^= 1
-    segment.write_bytes(content)
+    damage(case.folder, data_set(1))
 
     outcomes = await case.send(items)
 

@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import anyio
-
-from router.delivery.destinations.disk import Disk, Disks, look, make_folder, new_staging, sync
+from router.delivery.destinations.disk import (
+    NAMING_S,
+    Disk,
+    Disks,
+    look,
+    make_folder,
+    new_staging,
+    sync,
+)
+from router.delivery.destinations.outcomes import STORED, UNREADABLE, outcome_of_failure
 from router.delivery.destinations.paced import Paces
+from router.delivery.destinations.parallel import side_by_side
 from router.delivery.destinations.progress import Teller, telling
 from router.delivery.destinations.publication import values_of
-from router.delivery.destinations.streams import UNREADABLE, outcome_of_failure
 from router.delivery.destinations.tasks import TaskBroker
-from router.dicom.findings import ScanLimits
 from router.dicom.scan_plan import ScanPlan
 from router.domain.candidate import Candidate
 from router.domain.chris import (
@@ -36,10 +42,7 @@ from router.domain.reach import ChrisReach
 from router.ports import Clock, Spool
 
 TASK = "pacsfiles.tasks.register_pacs_series"
-LONGER_FOR_EACH_S = 0.1
-"""Naming the files of a series may take so much longer for each."""
 _TASK_IDS = uuid.UUID("c8b6f1a4-0d43-5c0e-9a36-1f0c2b7f6d11")
-_STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
 
 Outcomes = dict[int, Outcome]
 """By place among the instances of a transfer."""
@@ -92,7 +95,7 @@ class ChrisDestination:
                     kept = [one for one in instances if one.index not in outcomes]
                     if kept:
                         await self._register(candidate, delivery, key, kept, disk, teller)
-                        outcomes.update((one.index, _STORED) for one in kept)
+                        outcomes.update((one.index, STORED) for one in kept)
         except SpoolFailed as error:
             unread = outcome_of_failure(error)
             return [outcomes.get(index, unread) for index in range(len(items))]
@@ -127,11 +130,8 @@ class ChrisDestination:
         A series has one folder, that of its first instance: CUBE looks into no other.
         """
         series: dict[SeriesKey, list[_Placed]] = {}
-        limits = ScanLimits()
         for index, item in enumerate(items):
-            values = await values_of(self._spool, self._plan, limits, item)
-            values["StudyInstanceUID"] = delivery.study_instance_uid
-            values["SOPInstanceUID"] = item.sop_instance_uid
+            values = await values_of(self._spool, self._plan, delivery, item)
             pacs = name_of_pacs(reach.pacs_name or item.calling_ae_title)
             key = (pacs, values.get("SeriesInstanceUID", "UNKNOWN"))
             try:
@@ -197,35 +197,26 @@ class _Transfer:
             folder = self._root.joinpath(*instances[0].file.folder)
             files = {one.index: one.file.name for one in there}
             name = partial(_name, self._root, folder, self._staging, files)
-            await self._disk.do(name, longer_s=LONGER_FOR_EACH_S * len(files))
+            await self._disk.do(name, longer_s=NAMING_S * len(files))
         return unread
 
     async def _copy(self, key: SeriesKey, instances: Iterable[_Placed]) -> Outcomes:
         """Write the files aside, several at a time; outcomes of those that cannot be read."""
-        waiting, written = iter(instances), 0
+        written = 0
         unread: Outcomes = {}
-        unavailable: list[CandidateUnavailable] = []
 
-        async def work() -> None:
+        async def copy(one: _Placed) -> None:
             nonlocal written
-            for one in waiting:
-                if unavailable:
-                    return
-                try:
-                    await self._paces.turn(self._candidate, one.item.ref.data_set_length)
-                    await self._disk.copy(self._spool, one.item, self._staging / str(one.index))
-                    written += 1
-                    await self._teller.stored(key, written)
-                except UNREADABLE as error:
-                    unread[one.index] = outcome_of_failure(error)
-                except CandidateUnavailable as error:
-                    unavailable.append(error)
+            await self._paces.turn(self._candidate, one.item.ref.data_set_length)
+            try:
+                await self._disk.copy(self._spool, one.item, self._staging / str(one.index))
+            except UNREADABLE as error:
+                unread[one.index] = outcome_of_failure(error)
+            else:
+                written += 1
+                await self._teller.stored(key, written)
 
-        async with anyio.create_task_group() as tasks:
-            for _ in range(self._candidate.associations):
-                tasks.start_soon(work)
-        if unavailable:
-            raise unavailable[0]
+        await side_by_side(instances, self._candidate.associations, copy, finishes=True)
         return unread
 
 

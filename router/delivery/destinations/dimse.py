@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from router.delivery.destinations.commitment import CommitmentRequestor
+from router.delivery.destinations.outcomes import UNREADABLE, outcome_of, outcome_of_failure
 from router.delivery.destinations.paced import Paces
 from router.delivery.destinations.secrets import tls_of
+from router.delivery.destinations.streams import Paced
 from router.delivery.destinations.transcoding import NotTranscoded, Transcoder
 from router.delivery.destinations.verified import VerifiedSource
 from router.dicom import statuses, uids
@@ -17,16 +19,10 @@ from router.dicom.pdu import MAX_CONTEXTS
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport, Reference
 from router.domain.delivery import Delivery, DeliveryItem, Outcome, OutcomeKind
-from router.domain.errors import (
-    AssociationRejected,
-    ContextNotAccepted,
-    CorruptRecord,
-    RecordReclaimed,
-    SpoolFailed,
-)
+from router.domain.errors import AssociationRejected, ContextNotAccepted, SpoolFailed
 from router.domain.reach import MODALITY, DimseReach
 from router.net.exchange import RequestorTimeouts
-from router.net.requestor import DataSource, RequestedAssociation, associate
+from router.net.requestor import RequestedAssociation, associate
 from router.ports import Clock, Spool
 
 Pair = tuple[str, str]
@@ -125,8 +121,8 @@ class DimseSession:
         self,
         association: RequestedAssociation,
         spool: Spool,
-        proposed: frozenset[tuple[str, str]],
-        paced: Callable[[DataSource], DataSource],
+        proposed: frozenset[Pair],
+        paced: Paced,
         is_ours: Callable[[DeliveryItem], bool],
         transcoder: Transcoder | None = None,
     ):
@@ -158,7 +154,7 @@ class DimseSession:
         try:
             source = VerifiedSource(self._spool.open(item.ref), item)
         except SpoolFailed as failure:
-            return _not_read(failure)
+            return outcome_of_failure(failure)
         try:
             answer = await self._association.store(
                 item.sop_class_uid,
@@ -168,12 +164,9 @@ class DimseSession:
             )
         except ContextNotAccepted as refusal:
             return Outcome(OutcomeKind.PERMANENT, statuses.SOP_CLASS_NOT_SUPPORTED, str(refusal))
-        except SpoolFailed as failure:
+        except UNREADABLE as failure:
             self._association.abort()
-            return _not_read(failure)
-        except CorruptRecord as corruption:
-            self._association.abort()
-            return Outcome(OutcomeKind.PERMANENT, None, str(corruption))
+            return outcome_of_failure(failure)
         finally:
             source.close()
         return outcome_of(answer.status, answer.error_comment)
@@ -194,10 +187,8 @@ class DimseSession:
                     uids.EXPLICIT_VR_LITTLE_ENDIAN,
                     self._paced(source),
                 )
-        except SpoolFailed as failure:
-            return _not_read(failure)
-        except CorruptRecord as corruption:
-            return Outcome(OutcomeKind.PERMANENT, None, str(corruption))
+        except UNREADABLE as failure:
+            return outcome_of_failure(failure)
         except NotTranscoded as error:
             reason = f"{refused}, and it cannot be transcoded: {error}"
             return Outcome(OutcomeKind.PERMANENT, statuses.SOP_CLASS_NOT_SUPPORTED, reason)
@@ -226,18 +217,3 @@ def _proposal(pairs: Iterable[Pair], *, with_plain: bool) -> tuple[Sequence[Pair
 
 def _transcodes(candidate: Candidate) -> bool:
     return isinstance(candidate.reach, DimseReach) and candidate.reach.transcodes
-
-
-def _not_read(failure: SpoolFailed) -> Outcome:
-    is_gone = isinstance(failure, RecordReclaimed)
-    kind = OutcomeKind.PERMANENT if is_gone else OutcomeKind.TEMPORARY
-    return Outcome(kind, None, str(failure))
-
-
-def outcome_of(status: int, comment: str = "") -> Outcome:
-    """What a candidate's answer to C-STORE means for the delivery (PS3.4 table B.2-1)."""
-    reason = statuses.describe(status) + (f": {comment}" if comment else "")
-    if statuses.is_stored(status):
-        return Outcome(OutcomeKind.STORED, status, "" if status == statuses.SUCCESS else reason)
-    kind = OutcomeKind.TEMPORARY if statuses.is_temporary(status) else OutcomeKind.PERMANENT
-    return Outcome(kind, status, reason)

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import anyio
 
+from router.delivery.destinations.parallel import Limiters
 from router.delivery.destinations.streams import header_of
 from router.delivery.destinations.verified import verified_pieces
 from router.domain.candidate import Candidate
@@ -30,6 +31,8 @@ STALE_S = 86400.0
 PIECE_BYTES = 1024**2
 SLOWEST_BYTES_PER_S = 1e6
 """A file may take so much longer than a single step."""
+NAMING_S = 0.1
+"""Naming many files may take so much longer for each."""
 CLEAN_UP_WITHIN_S = 10.0
 
 T = TypeVar("T")
@@ -44,13 +47,11 @@ class Disks:
     def __init__(self, patience_s: float):
         """``patience_s``: so long a single step may take."""
         self._patience_s = patience_s
-        self._limiters: dict[str, anyio.CapacityLimiter] = {}
+        self._limiters = Limiters()
 
     def of(self, candidate: Candidate) -> Disk:
         """The candidate's."""
-        limiter = self._limiters.setdefault(candidate.ae_title, anyio.CapacityLimiter(1))
-        limiter.total_tokens = candidate.associations
-        return Disk(candidate, limiter, self._patience_s)
+        return Disk(candidate, self._limiters.of(candidate), self._patience_s)
 
 
 class Disk:

@@ -8,10 +8,23 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import anyio
-
-from router.delivery.destinations.disk import Disk, Disks, look, make_folder, new_staging, sync
+from router.delivery.destinations.disk import (
+    NAMING_S,
+    Disk,
+    Disks,
+    look,
+    make_folder,
+    new_staging,
+    sync,
+)
+from router.delivery.destinations.outcomes import (
+    STORED,
+    Spoiled,
+    outcome_of_failure,
+    spoiling,
+)
 from router.delivery.destinations.paced import Paces
+from router.delivery.destinations.parallel import side_by_side
 from router.delivery.destinations.publication import (
     PUBLISHING,
     SUCCESS,
@@ -21,17 +34,13 @@ from router.delivery.destinations.publication import (
     names_of,
     read_manifest,
 )
-from router.delivery.destinations.streams import UNREADABLE, outcome_of_failure, spoiled
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport
-from router.domain.delivery import Delivery, DeliveryItem, Outcome, OutcomeKind
+from router.domain.delivery import Delivery, DeliveryItem, Outcome
 from router.domain.errors import CandidateUnavailable, SpoolFailed
 from router.domain.paths import PathTemplate
 from router.domain.reach import FolderReach
 from router.ports import Clock, Spool
-
-LONGER_FOR_EACH_S = 0.1
-"""Naming the files of a revision may take so much longer for each."""
 
 
 class FolderDestination:
@@ -60,16 +69,18 @@ class FolderDestination:
             copies = _Copies(
                 self._spool, items, staging, disk, partial(self._paces.turn, candidate)
             )
-            failure = await copies.make(candidate.associations)
-            if failure is not None:
-                return spoiled(items, *failure)
+            await side_by_side(
+                range(len(items)), candidate.associations, copies.make, finishes=True
+            )
             publish = partial(
                 _publish, Path(reach.path), staging, reach.files, names, copies.checksums
             )
-            await disk.do(publish, longer_s=LONGER_FOR_EACH_S * len(items))
+            await disk.do(publish, longer_s=NAMING_S * len(items))
+        except Spoiled as spoiled:
+            return spoiled.outcomes(items)
         finally:
             await disk.clear(staging)
-        return [Outcome(OutcomeKind.STORED, 0x0000, "")] * len(items)
+        return [STORED] * len(items)
 
     async def commit(
         self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
@@ -100,38 +111,16 @@ class _Copies:
         self._staging = staging
         self._disk = disk
         self._turn = turn
-        self._failures: list[tuple[int, Outcome]] = []
-        self._unavailable: list[CandidateUnavailable] = []
         self.checksums = [""] * len(items)
         """SHA-256 of each file."""
 
-    async def make(self, at_once: int) -> tuple[int, Outcome] | None:
-        """Write all of them; the index and outcome of one that cannot be read, if there is one."""
-        waiting = iter(enumerate(self._items))
-        async with anyio.create_task_group() as tasks:
-
-            async def work() -> None:
-                try:
-                    for index, item in waiting:
-                        await self._copy(index, item)
-                        if self._failures or self._unavailable:
-                            return
-                except CandidateUnavailable as error:
-                    self._unavailable.append(error)
-
-            for _ in range(min(at_once, len(self._items))):
-                tasks.start_soon(work)
-        if self._unavailable:
-            raise self._unavailable[0]
-        return self._failures[0] if self._failures else None
-
-    async def _copy(self, index: int, item: DeliveryItem) -> None:
+    async def make(self, index: int) -> None:
+        """Write one of them; raises ``Spoiled`` if it cannot be read."""
+        item = self._items[index]
         await self._turn(item.ref.data_set_length)
-        try:
+        with spoiling(index):
             path = self._staging / str(index)
             self.checksums[index] = await self._disk.copy(self._spool, item, path)
-        except UNREADABLE as error:
-            self._failures.append((index, outcome_of_failure(error)))
 
 
 def _reach(candidate: Candidate) -> FolderReach:

@@ -10,14 +10,9 @@ from typing import Any
 
 import anyio
 
+from router.delivery.destinations.outcomes import STORED, UNREADABLE, outcome_of_failure
 from router.delivery.destinations.paced import Paces
-from router.delivery.destinations.streams import (
-    UNREADABLE,
-    FileStream,
-    Paced,
-    file_length,
-    outcome_of_failure,
-)
+from router.delivery.destinations.streams import FileStream, Paced, file_length
 from router.delivery.destinations.web import Web, WebAnswer, WebSession
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport, FailureReason, Reference
@@ -145,7 +140,7 @@ def _outcome(session: WebSession, answer: WebAnswer) -> Outcome:
         return Outcome(OutcomeKind.PERMANENT, None, f"Orthanc answered {answer}")
     status = _object(session, session.judge(answer)).get("Status")
     if status in _HELD:
-        return Outcome(OutcomeKind.STORED, 0x0000, "")
+        return STORED
     return Outcome(OutcomeKind.PERMANENT, None, f"Orthanc did not store it: {answer}")
 
 

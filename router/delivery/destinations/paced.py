@@ -24,8 +24,7 @@ class Paces:
         """Wait until the candidate's rate lets bytes through, and count so many."""
         pace = self.of(candidate)
         if pace is not None:
-            while wait_s := pace.wait_s(self._clock.monotonic()):
-                await self._clock.sleep(wait_s)
+            await _turn(pace, self._clock)
             pace.spend(count, self._clock.monotonic())
 
     def of(self, candidate: Candidate) -> Pace | None:
@@ -63,8 +62,13 @@ class PacedSource:
 
     async def read_into(self, buffer: memoryview, offset: int) -> int:
         """See ``DataSource``; waits for its turn first."""
-        while wait_s := self._pace.wait_s(self._clock.monotonic()):
-            await self._clock.sleep(wait_s)
+        await _turn(self._pace, self._clock)
         count = await self._source.read_into(buffer, offset)
         self._pace.spend(count, self._clock.monotonic())
         return count
+
+
+async def _turn(pace: Pace, clock: Clock) -> None:
+    """Wait until a rate lets bytes through."""
+    while wait_s := pace.wait_s(clock.monotonic()):
+        await clock.sleep(wait_s)

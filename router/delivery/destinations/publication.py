@@ -32,14 +32,11 @@ async def names_of(
     spool: Spool, template: PathTemplate, delivery: Delivery, items: Sequence[DeliveryItem]
 ) -> Names:
     """A path for each instance, no two of them the same. Raises ``SpoolFailed``."""
-    plan, limits = ScanPlan.compile(template.attributes), ScanLimits()
+    plan = ScanPlan.compile(template.attributes)
     names: list[tuple[str, ...]] = []
     taken: set[tuple[str, ...]] = set()
     for item in items:
-        values = await values_of(spool, plan, limits, item)
-        values["StudyInstanceUID"] = delivery.study_instance_uid
-        values["SOPInstanceUID"] = item.sop_instance_uid
-        name = template.render(values)
+        name = template.render(await values_of(spool, plan, delivery, item))
         name = name if name not in taken else _another(name, taken)
         taken.add(name)
         names.append(name)
@@ -47,22 +44,28 @@ async def names_of(
 
 
 async def values_of(
-    spool: Spool, plan: ScanPlan, limits: ScanLimits, item: DeliveryItem
+    spool: Spool, plan: ScanPlan, delivery: Delivery, item: DeliveryItem
 ) -> dict[str, str]:
-    """The first value of each attribute of a plan that an instance has. Raises ``SpoolFailed``."""
+    """The first value of each attribute of a plan that an instance has.
+
+    Study and instance have the UIDs that the router knows them by. Raises ``SpoolFailed``.
+    """
     reader = spool.open(item.ref)
     try:
         scan = await anyio.to_thread.run_sync(
             scan_stored,
             plan,
             item.transfer_syntax_uid,
-            limits,
+            ScanLimits(),
             reader.read,
             item.ref.data_set_length,
         )
     finally:
         reader.close()
-    return {name: values[0] for name, values in scan.facts.items() if values}
+    found = {name: values[0] for name, values in scan.facts.items() if values}
+    found["StudyInstanceUID"] = delivery.study_instance_uid
+    found["SOPInstanceUID"] = item.sop_instance_uid
+    return found
 
 
 def _another(name: tuple[str, ...], taken: set[tuple[str, ...]]) -> tuple[str, ...]:

@@ -6,14 +6,21 @@ The client (obstore) is loaded when the first candidate of this kind is delivere
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
+from router.delivery.destinations.outcomes import (
+    STORED,
+    Spoiled,
+    outcome_of_failure,
+    spoiling,
+)
 from router.delivery.destinations.paced import Paces
+from router.delivery.destinations.parallel import side_by_side
 from router.delivery.destinations.publication import (
     PUBLISHING,
     SUCCESS,
@@ -24,18 +31,10 @@ from router.delivery.destinations.publication import (
     read_manifest,
 )
 from router.delivery.destinations.secrets import read_secret
-from router.delivery.destinations.streams import (
-    UNREADABLE,
-    FileStream,
-    Paced,
-    digest,
-    file_length,
-    outcome_of_failure,
-    spoiled,
-)
+from router.delivery.destinations.streams import FileStream, Paced, digests, file_length
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport
-from router.domain.delivery import Delivery, DeliveryItem, Outcome, OutcomeKind
+from router.domain.delivery import Delivery, DeliveryItem, Outcome
 from router.domain.errors import CandidateUnavailable, PeerTimeout, SpoolFailed
 from router.domain.reach import S3Reach
 from router.net.exchange import RequestorTimeouts
@@ -65,27 +64,22 @@ class S3Destination:
     ) -> Sequence[Outcome]:
         """Publish a revision; see the port. Nothing is sent unless everything is intact."""
         reach = _reach(candidate)
-        sums: list[str] = []
-        for index, item in enumerate(items):
-            try:
-                sums.append(await digest(self._spool, item, "sha256"))
-            except UNREADABLE as error:
-                return spoiled(items, index, outcome_of_failure(error))
         try:
+            sums = await digests(self._spool, items, "sha256")
             names = await names_of(self._spool, reach.files, delivery, items)
+            bucket = await self._bucket(candidate)
+            paced = partial(self._paces.paced, candidate)
+            studies = by_study(reach.files, names, sums)
+            former = {study: await _begin(bucket, study) for study in studies}
+            objects = _Objects(self._spool, bucket, items, names, paced)
+            await side_by_side(range(len(items)), candidate.associations, objects.put)
+        except Spoiled as spoiled:
+            return spoiled.outcomes(items)
         except SpoolFailed as error:
             return [outcome_of_failure(error)] * len(items)
-        bucket = await self._bucket(candidate)
-        paced = partial(self._paces.paced, candidate)
-        studies = by_study(reach.files, names, sums)
-        former = {study: await _begin(bucket, study) for study in studies}
-        objects = _Objects(self._spool, bucket, items, names, paced)
-        failure = await objects.put_all(candidate.associations)
-        if failure is not None:
-            return spoiled(items, *failure)
         for study, new in studies.items():
             await _end(bucket, study, {**former[study], **new})
-        return [Outcome(OutcomeKind.STORED, 0x0000, "")] * len(items)
+        return [STORED] * len(items)
 
     async def commit(
         self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
@@ -176,42 +170,16 @@ class _Objects:
     names: Names
     paced: Paced
 
-    async def put_all(self, at_once: int) -> tuple[int, Outcome] | None:
-        """Put all of them; the index and outcome of one that cannot be read, if there is one."""
-        waiting = iter(range(len(self.items)))
-        unreadable: list[tuple[int, Outcome]] = []
-        failures: list[CandidateUnavailable | PeerTimeout] = []
-        async with anyio.create_task_group() as tasks:
-
-            async def work() -> None:
-                for index in waiting:
-                    try:
-                        await self._put(index)
-                    except UNREADABLE as error:
-                        unreadable.append((index, outcome_of_failure(error)))
-                    except (CandidateUnavailable, PeerTimeout) as error:
-                        failures.append(error)
-                    if unreadable or failures:
-                        tasks.cancel_scope.cancel()
-
-            for _ in range(min(at_once, len(self.items))):
-                tasks.start_soon(work)
-        if failures:
-            raise failures[0]
-        return unreadable[0] if unreadable else None
-
-    async def _put(self, index: int) -> None:
+    async def put(self, index: int) -> None:
+        """Put one of them; raises ``Spoiled`` if it cannot be read."""
         item, path = self.items[index], "/".join(self.names[index])
         length = file_length(item)
-        stream = FileStream(self.spool, item, self.paced)
-        try:
+        with spoiling(index), closing(FileStream(self.spool, item, self.paced)) as stream:
             if length <= PART_BYTES:
                 whole = b"".join([piece async for piece in stream.pieces()])
                 await self.bucket.put(path, whole, length)
             else:
                 await self.bucket.put(path, stream.pieces(), length)
-        finally:
-            stream.close()
 
 
 def _reach(candidate: Candidate) -> S3Reach:

@@ -8,25 +8,16 @@ from uuid import uuid4
 
 import anyio
 
-from router.delivery.destinations.dimse import outcome_of
+from router.delivery.destinations.outcomes import UNREADABLE, outcome_of, outcome_of_failure
 from router.delivery.destinations.paced import Paces
-from router.delivery.destinations.streams import (
-    UNREADABLE,
-    FileStream,
-    Paced,
-    file_length,
-    outcome_of_failure,
-)
-from router.delivery.destinations.web import Web, WebAnswer, WebSession
+from router.delivery.destinations.streams import FileStream, Paced, file_length
+from router.delivery.destinations.web import LONGER_FOR_EACH_S, Web, WebAnswer, WebSession
 from router.dicom.store_response import MEDIA_TYPE, read_store_response
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport
 from router.domain.delivery import Delivery, DeliveryItem, Outcome, OutcomeKind
 from router.domain.errors import AssociationLost, CandidateUnavailable
 from router.ports import Clock, Spool
-
-LONGER_FOR_EACH_S = 0.1
-"""The answer may come so much later for each instance of the request."""
 
 
 class StowDestination:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from router.delivery.destinations.outcomes import spoiling
 from router.delivery.destinations.verified import VerifiedSource
 from router.dicom.part10 import file_header
-from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
-from router.domain.errors import CorruptRecord, RecordReclaimed, RouterError, SpoolFailed
+from router.domain.delivery import DeliveryItem
 from router.domain.instance import Identity
 from router.net.requestor import DataSource
 from router.ports import Spool, SpoolReader
@@ -60,11 +60,19 @@ class FileStream:
         self._verified.close()
 
 
-async def digest(spool: Spool, item: DeliveryItem, name: str) -> str:
-    """A checksum of an instance's file, which is read to its end and verified on the way.
+async def digests(spool: Spool, items: Sequence[DeliveryItem], name: str) -> Sequence[str]:
+    """A checksum of each instance's file, all of which are read and verified on the way.
 
-    Raises ``SpoolFailed`` and ``CorruptRecord``.
+    Raises ``Spoiled`` for the first one that cannot be read.
     """
+    sums = []
+    for index, item in enumerate(items):
+        with spoiling(index):
+            sums.append(await _digest(spool, item, name))
+    return sums
+
+
+async def _digest(spool: Spool, item: DeliveryItem, name: str) -> str:
     checksum = hashlib.new(name, usedforsecurity=False)
     stream = FileStream(spool, item, not_paced)
     try:
@@ -113,23 +121,3 @@ class _Unverified:
 def not_paced(source: DataSource) -> DataSource:
     """As fast as it goes."""
     return source
-
-
-def spoiled(items: Sequence[DeliveryItem], index: int, outcome: Outcome) -> Sequence[Outcome]:
-    """Outcomes where all or nothing is transferred, and one instance cannot be: nothing is."""
-    reason = f"not sent: without instance {items[index].sop_instance_uid} it would not be whole"
-    other = Outcome(outcome.kind, None, reason)
-    return [outcome if at == index else other for at in range(len(items))]
-
-
-def outcome_of_failure(error: RouterError) -> Outcome:
-    """What it means that an instance could not be read: an error of the disk may pass.
-
-    Bytes that have changed, or are gone, do not come back.
-    """
-    is_final = isinstance(error, CorruptRecord | RecordReclaimed)
-    return Outcome(OutcomeKind.PERMANENT if is_final else OutcomeKind.TEMPORARY, None, str(error))
-
-
-UNREADABLE = (SpoolFailed, CorruptRecord)
-"""What keeps an instance from being read."""

@@ -19,17 +19,11 @@ import anyio
 
 from router.delivery.destinations.buckets import Bucket, plan_buckets
 from router.delivery.destinations.orthanc import OrthancDestination
+from router.delivery.destinations.outcomes import STORED, Spoiled
 from router.delivery.destinations.paced import Paces
-from router.delivery.destinations.streams import (
-    UNREADABLE,
-    Paced,
-    digest,
-    file_length,
-    outcome_of_failure,
-    read_range,
-    spoiled,
-)
-from router.delivery.destinations.web import Web, WebSession
+from router.delivery.destinations.parallel import Limiters, side_by_side
+from router.delivery.destinations.streams import Paced, digests, file_length, read_range
+from router.delivery.destinations.web import LONGER_FOR_EACH_S, Web, WebSession
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport
 from router.domain.delivery import Delivery, DeliveryItem, Outcome, OutcomeKind
@@ -37,8 +31,6 @@ from router.domain.errors import CandidateUnavailable, RouterError
 from router.domain.reach import WebReach
 from router.ports import Clock, Spool
 
-LONGER_FOR_EACH_S = 0.1
-"""The answer to a commit may come so much later for each instance of the transaction."""
 DISCARD_WITHIN_S = 5.0
 GZIP_LEVEL = 3
 
@@ -58,31 +50,29 @@ class TransfersDestination:
         self._web = web
         self._paces = Paces(clock)
         self._orthanc = orthanc
-        self._limiters: dict[str, anyio.CapacityLimiter] = {}
+        self._limiters = Limiters()  # for all transactions with a candidate
         self._turns: dict[str, anyio.Lock] = {}  # Orthanc drops the oldest of too many transactions
 
     async def transfer(
         self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
     ) -> Sequence[Outcome]:
         """One transaction; see the port. Nothing is sent unless everything is intact."""
-        sums: list[str] = []
-        for index, item in enumerate(items):
-            try:
-                sums.append(await digest(self._spool, item, "md5"))
-            except UNREADABLE as error:
-                return spoiled(items, index, outcome_of_failure(error))
+        try:
+            sums = await digests(self._spool, items, "md5")
+        except Spoiled as spoiled:
+            return spoiled.outcomes(items)
         async with self._web.session(candidate) as session:
             transaction = _Transaction(
                 session,
                 self._spool,
                 items,
                 partial(self._paces.paced, candidate),
-                self._limiter(candidate),
+                self._limiters.of(candidate),
                 compresses=isinstance(candidate.reach, WebReach) and candidate.reach.gzip,
             )
             async with self._turns.setdefault(candidate.ae_title, anyio.Lock()):
                 refusal = await transaction.run(sums)
-        return [refusal or Outcome(OutcomeKind.STORED, 0x0000, "")] * len(items)
+        return [refusal or STORED] * len(items)
 
     async def commit(
         self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
@@ -96,12 +86,6 @@ class TransfersDestination:
             answer = await session.knock("/plugins", accept="application/json")
             if answer is None or b'"transfers"' not in answer.content:
                 raise CandidateUnavailable(f"{session.who} has no transfers accelerator plugin")
-
-    def _limiter(self, candidate: Candidate) -> anyio.CapacityLimiter:
-        """All transactions with one candidate share its requests."""
-        limiter = self._limiters.setdefault(candidate.ae_title, anyio.CapacityLimiter(1))
-        limiter.total_tokens = candidate.associations
-        return limiter
 
 
 class _Transaction:
@@ -175,23 +159,13 @@ class _Transaction:
 
     async def _fill(self, path: str, buckets: Sequence[Bucket]) -> None:
         """All buckets, by as many workers as the candidate may have requests at a time."""
-        waiting = iter(enumerate(buckets))
-        failures: list[RouterError] = []
-        async with anyio.create_task_group() as tasks:
 
-            async def work() -> None:
-                try:
-                    for number, bucket in waiting:
-                        async with self._limiter:
-                            await self._put(f"{path}/{number}", bucket)
-                except RouterError as error:
-                    failures.append(error)
-                    tasks.cancel_scope.cancel()
+        async def put(numbered: tuple[int, Bucket]) -> None:
+            number, bucket = numbered
+            async with self._limiter:
+                await self._put(f"{path}/{number}", bucket)
 
-            for _ in range(min(int(self._limiter.total_tokens), len(buckets))):
-                tasks.start_soon(work)
-        if failures:
-            raise failures[0]
+        await side_by_side(enumerate(buckets), int(self._limiter.total_tokens), put)
 
     async def _put(self, path: str, bucket: Bucket) -> None:
         body = _BucketBody(self._spool, self._items, bucket, self._paced)

@@ -27,6 +27,8 @@ from router.domain.reach import Credentials, TlsFiles, WebReach
 from router.net.exchange import RequestorTimeouts
 
 MAX_ANSWER_BYTES = 16 * 1024**2
+LONGER_FOR_EACH_S = 0.1
+"""The answer may come so much later for each instance that it is about."""
 EXCERPT = 200  # characters of an answer that are shown to a person
 
 _UNAUTHORISED = frozenset({401, 403, 407})
