@@ -209,7 +209,12 @@ def test_the_image_starts_a_command_of_the_router_with_the_mounted_routing_yaml(
 
 def router_command(arguments: Sequence[str]) -> dict[str, Any]:
     """What the router's command line makes of the arguments of a container."""
-    group = typer.main.get_command(router_cli.app)
+    return command_options(router_cli.app, arguments)
+
+
+def command_options(app: typer.Typer, arguments: Sequence[str]) -> dict[str, Any]:
+    """What one of an app's commands makes of its arguments."""
+    group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     name, *rest = arguments
     return group.commands[name].make_context(name, rest).params
@@ -224,6 +229,21 @@ def scripts() -> set[str]:
     """The commands that installing the project makes."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return set(project["scripts"])
+
+
+@embedded
+def test_the_health_of_a_writer_is_asked_where_it_answers(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for service in writers(name).values():
+        started = writer_options(monkeypatch, service)
+        kind, program, *arguments = service["healthcheck"]["test"]
+
+        asked = command_options(writer_cli.app, arguments)
+
+        assert (kind, program) == ("CMD", "dicom-writer")
+        assert asked.items() <= started.items()
+        assert asked.keys() == {"ae_title", "host", "port"}
 
 
 @embedded

@@ -7,8 +7,7 @@ writers that each rely on the other would both let go.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import aiohttp
@@ -18,11 +17,9 @@ from anyio.abc import TaskStatus
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from candidates.writer.errors import IndexFailed
-from candidates.writer.index.index import ABOVE_INSTANCES, QuietStudy
+from candidates.writer.index.index import QuietStudy
 from candidates.writer.scp import WriterService
-from candidates.writer.tags import MAIN_TAGS
-from router.domain.errors import InvalidCriteria
-from router.domain.expression import Expression, attributes_of
+from candidates.writer.settings import CoolingPolicy
 
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 STUDIES_AT_ONCE = 100
@@ -30,29 +27,7 @@ LOOKS_WITHIN_HOT = 10
 LOOK_EVERY_AT_MOST_S = 3600.0
 LOOK_EVERY_AT_LEAST_S = 0.5
 
-KNOWN = frozenset(keyword for level in ABOVE_INSTANCES for keyword in MAIN_TAGS[level])
-"""What criteria for cold studies may look at."""
-
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class CoolingPolicy:
-    """When a study is let go of."""
-
-    hot_for: timedelta  # since the last of it arrived
-    archives: frozenset[str]  # AE titles; one of them has to have all of it
-    criteria: Expression | None = None  # only studies that match; None: all
-
-    def __post_init__(self) -> None:
-        """Raises ``InvalidCriteria`` for criteria about what the index does not know."""
-        if self.criteria is not None:
-            unknown = {one.name for one in attributes_of(self.criteria)} - KNOWN
-            if unknown:
-                raise InvalidCriteria(
-                    f"{', '.join(sorted(unknown))}: not in the index; "
-                    f"there are {', '.join(sorted(KNOWN))}"
-                )
 
 
 class _Answer(BaseModel):

@@ -18,6 +18,8 @@ class Level(StrEnum):
     INSTANCE = "instance"
 
 
+ABOVE_INSTANCES = (Level.PATIENT, Level.STUDY, Level.SERIES)
+
 MAIN_TAGS: Mapping[Level, tuple[str, ...]] = {
     Level.PATIENT: ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     Level.STUDY: (

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 
 from candidates.writer.archive import Archive
 from candidates.writer.commitment import ArchiveCommitment
-from candidates.writer.cooling import Cooler, CoolingPolicy
+from candidates.writer.cooling import Cooler
 from candidates.writer.query.finder import Finder
 from candidates.writer.query.mover import Mover
 from candidates.writer.scp import WriterService
+from candidates.writer.settings import Addresses, CoolingPolicy
 from candidates.writer.stow import StowUpload, StowUploads
 from router.admin.server import STOP_WITHIN_S, HttpServer, serve_http
 from router.clock import SystemClock
@@ -44,8 +45,8 @@ async def serving_http(
 async def running_service(
     ae_title: str,
     archive: Archive,
-    report_to: Mapping[str, tuple[str, int]],
-    move_to: Mapping[str, tuple[str, int]],
+    report_to: Addresses,
+    move_to: Addresses,
     cooling: tuple[str, CoolingPolicy] | None = None,
 ) -> AsyncIterator[WriterService]:
     """The handler for an acceptor, with all that it offers, as long as the block runs.

@@ -14,6 +14,7 @@ from router.domain.errors import ConfigurationError
 from router.domain.identifiers import ae_title
 from router.modality.media import find_below
 from router.modality.sender import OutgoingFile, Report, Target, send_files
+from router.settings.values import parse_peer
 
 NO_DICOM_FILES = "No DICOM files (Part 10, with a File Meta group) were found there."
 
@@ -42,10 +43,11 @@ def send(
 
 def parse_target(to: str, called: str, calling: str) -> Target:
     """``host:port`` and AE titles, checked. Raises ``ConfigurationError``."""
-    host, colon, port = to.rpartition(":")
-    if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
-        raise ConfigurationError(f"--to {to}: expected host:port, such as 127.0.0.1:11112")
-    return Target(host.strip("[]"), int(port), ae_title(called), ae_title(calling))
+    try:
+        where = parse_peer(to)
+    except ValueError as error:
+        raise ConfigurationError(f"--to {error}") from None
+    return Target(where.host, where.port, ae_title(called), ae_title(calling))
 
 
 def send_with_progress(files: Sequence[OutgoingFile], target: Target, associations: int) -> Report:

@@ -142,6 +142,17 @@ def parse_endpoint(value: object) -> Endpoint:
     return Endpoint(found["v6"] or found["host"], int(found["port"]))
 
 
+def parse_peer(text: str) -> Endpoint:
+    """``host:port`` where somebody else listens; raises ``ValueError``."""
+    try:
+        endpoint = parse_endpoint(text)
+    except ValueError:
+        endpoint = None
+    if endpoint is None or not endpoint.port:
+        raise ValueError(f"{shown(text)}: expected host:port, such as 127.0.0.1:11112")
+    return endpoint
+
+
 def _parse_host(value: str) -> str:
     host = value.strip()
     if not host or re.search(r"[\s/]", host):

@@ -79,7 +79,12 @@ async def says(directory: Path, words: str) -> None:
         ("ROUTING_CRITERIA", "MODALTY|IN|CR", "did you mean Modality?"),
         ("ROUTING_CRITERIA", "CR,DX", "is not ATTRIBUTE|OPERATOR|VALUE"),
         ("ROUTER_URL", "router:8042", "write http://router:8080"),
-        ("ROUTER_URL", "http://", "is no HTTP address"),
+        ("ROUTER_URL", "http://", "is no URL"),
+        ("REPORT_TO", "CT1", "is not AET=HOST:PORT"),
+        ("MOVE_TO", "CT1=host:0", "expected host:port"),
+        ("HTTP", "8043", "write 0.0.0.0:8043"),
+        ("HOT_FOR", "30", "write it as 500ms, 5s, 2m or 1h30m"),
+        ("COLD_AT", "A_TITLE_THAT_IS_TOO_LONG", "16 are allowed"),
         ("PORT", "70000", "65535"),
     ],
 )
@@ -201,3 +206,45 @@ async def test_sigterm_ends_an_idle_writer_at_once_and_its_heartbeats(tmp_path: 
             status = await writer.wait()
 
     assert status == 0
+
+
+def health(directory: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Ask as the health check of a container asks, with the container's environment."""
+    return subprocess.run(
+        [*COMMAND, "health"],
+        env=environment(directory, **more),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+
+
+async def test_health_asks_the_writer_of_the_same_environment(tmp_path: Path) -> None:
+    variables = {"PORT": str(free_port()), "AE_TITLE": "XRAY", "LISTEN": "0.0.0.0"}
+    async with started(tmp_path, **variables):
+        await says(tmp_path, "writer ready")
+
+        asked = await anyio.to_thread.run_sync(lambda: health(tmp_path, **variables))
+        other = await anyio.to_thread.run_sync(
+            lambda: health(tmp_path, **{**variables, "AE_TITLE": "OTHER"})
+        )
+
+    assert (asked.returncode, asked.stdout) == (0, "ready\n")
+    assert other.returncode == 1
+    assert "called AE title not recognised" in other.stderr
+
+
+def test_health_says_that_nobody_answers(tmp_path: Path) -> None:
+    asked = health(tmp_path, PORT=str(free_port()))
+
+    assert asked.returncode == 1
+    assert "no connection" in asked.stderr
+
+
+def test_health_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asked = health(tmp_path, PORT=str(silent.getsockname()[1]))
+
+    assert asked.returncode == 1
+    assert "no answer within 4 s" in asked.stderr

@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from candidates.writer.archive import Archive
-from candidates.writer.cooling import Cooler, CoolingPolicy
+from candidates.writer.cooling import Cooler
+from candidates.writer.settings import CoolingPolicy
 from candidates.writer.storage import Storage
 from candidates.writer.wiring import running_service
 from router.admin.server import serve_http

@@ -22,11 +22,9 @@ from candidates.writer.index.schema import (
     study,
 )
 from candidates.writer.storage import Attachment
-from candidates.writer.tags import MAIN_TAGS, Level, column_of
+from candidates.writer.tags import ABOVE_INSTANCES, MAIN_TAGS, Level, column_of
 from router.domain.instance import Facts
 from router.ledger.chunks import chunks
-
-ABOVE_INSTANCES = (Level.PATIENT, Level.STUDY, Level.SERIES)
 
 
 @dataclass(frozen=True, slots=True)
