@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, NoReturn
 
 import pytest
 
+from router.dicom.part10 import read_file_header
 from tests.e2e.stack import data_set_of, free_port, wait_until
 from tests.interop.programs import NODE_MODULES
 
@@ -66,14 +68,16 @@ def unable(message: str) -> NoReturn:
 
 
 @contextmanager
-def process(command: Sequence[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    command: Sequence[str], log: Path, ends_by: Signals = SIGTERM, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
     """A program as long as the block runs; its output goes to a file."""
     with log.open("ab") as output:
         child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **options)
     try:
         yield child
     finally:
-        child.terminate()
+        child.send_signal(ends_by)
         try:
             child.wait(10)
         except subprocess.TimeoutExpired:
@@ -170,12 +174,25 @@ class Orthanc:
         listed: list[str] = self.get("/instances")
         return listed
 
+    def data_sets(self) -> dict[str, bytes]:
+        """SOP Instance UID to data set, as its storage has it."""
+        files = [self.bytes_of(f"/instances/{name}/file") for name in self.instances()]
+        headers = map(read_file_header, files)
+        return {
+            header.sop_instance_uid: file[header.data_set_offset :]
+            for header, file in zip(headers, files, strict=True)
+        }
+
 
 @contextmanager
 def orthanc(
-    folder: Path, ae_title: str = "ORTHANC", port: int | None = None, **configuration: Any
+    folder: Path,
+    ae_title: str = "ORTHANC",
+    port: int | None = None,
+    ends_by: Signals = SIGKILL,
+    **configuration: Any,
 ) -> Iterator[Orthanc]:
-    """An Orthanc with an empty storage."""
+    """An Orthanc with an empty storage. A SIGTERM takes it more than three seconds to follow."""
     require("orthanc")
     folder.mkdir(parents=True, exist_ok=True)
     dicom, http = port or free_port(), free_port()
@@ -196,7 +213,7 @@ def orthanc(
     (folder / "orthanc.json").write_text(json.dumps(settings))
     peer = Orthanc(dicom, f"http://127.0.0.1:{http}")
     command = [str(PROGRAMS["orthanc"]), str(folder / "orthanc.json")]
-    with process(command, folder / "orthanc.log"):
+    with process(command, folder / "orthanc.log", ends_by):
         wait_until(lambda: _answers(peer), "Orthanc answers")
         yield peer
 

@@ -19,24 +19,26 @@ class Sent:
     """What the modality saw."""
 
     acknowledged: set[Path]  # answered 0000
+    failed: list[Path]
     statuses: dict[str, int]
+
+
+def sending(router: RouterProcess, paths: Sequence[Path], associations: int = 3) -> list[str]:
+    """The command that sends the files once."""
+    return [
+        *(sys.executable, "-m", "router.cli.main", "send", "--json"),
+        *("--associations", str(associations)),
+        *("--to", f"127.0.0.1:{router.dicom_port}", *map(str, paths)),
+    ]
 
 
 def send(router: RouterProcess, paths: Sequence[Path], associations: int = 3) -> Sent:
     """Send the files once, with ``dicom-router send``."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "router.cli.main", "send", "--json"),
-            *("--associations", str(associations)),
-            *("--to", f"127.0.0.1:{router.dicom_port}", *map(str, paths)),
-        ],
-        capture_output=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    command = sending(router, paths, associations)
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
     report = json.loads(done.stdout)
-    failed = {Path(failure["file"]) for failure in report["failures"]}
-    return Sent(set(paths) - failed, report["statuses"])
+    failed = [Path(failure["file"]) for failure in report["failures"]]
+    return Sent(set(paths) - set(failed), failed, report["statuses"])
 
 
 def data_sets(paths: Sequence[Path]) -> dict[str, bytes]:

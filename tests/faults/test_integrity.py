@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 from tests import peers
 from tests.corpus import make_ct_series
 from tests.e2e.stack import RouterProcess, data_set_of, free_port, running, wait_until
+from tests.faults.sending import send
 
 INSTANCES = 12
 
@@ -26,20 +24,6 @@ class Case:
     router: RouterProcess
     paths: list[Path]
     port: int
-
-    def send(self, *paths: Path) -> int:
-        """Send; how many were acknowledged."""
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "router.cli.main", "send", "--json"),
-                *("--to", f"127.0.0.1:{self.router.dicom_port}", *map(str, paths)),
-            ],
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        sent: int = json.loads(done.stdout)["sent"]
-        return sent
 
     def segment_with(self, data_set: bytes) -> tuple[Path, int]:
         """The spool file that holds a data set, and where."""
@@ -72,7 +56,8 @@ def case(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Case]:
     router = RouterProcess(tmp_path / "router", settings)
     with running(router):
         held = Case(router, paths, port)
-        assert held.send(*paths) == INSTANCES
+        in_order = send(router, paths, associations=1)
+        assert in_order.acknowledged == set(paths)
         wait_until(held.delivery, "the study is routed")
         yield held
 
@@ -99,7 +84,8 @@ def test_an_instance_whose_bytes_have_changed_never_leaves_and_the_rest_arrives(
         assert undelivered["sop_instance_uid"] == case.paths[5].stem
         assert "checksum" in undelivered["reason"]
 
-        assert case.send(case.paths[5]) == 1  # as the reason asks for: it is no duplicate
+        again = case.paths[5:6]
+        assert send(case.router, again).acknowledged == set(again)  # as the reason asks for
 
         wait_until(lambda: sorted(archive.data_sets().values()) == sorted(sent), "all is there")
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import sqlite3
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from router.dicom.negotiation import propose
 from tests import peers
 from tests.corpus import make_ct_series
 from tests.e2e.stack import RouterProcess, data_set_of, free_port, running, wait_until
+from tests.faults.sending import Sent, send
 
 MIB = 1 << 20
 OUT_OF_RESOURCES = "A700"
@@ -32,30 +30,6 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the sender saw."""
-
-    sent: int
-    statuses: dict[str, int]
-    failed: list[Path]
-
-
-def send(router: RouterProcess, paths: Sequence[Path]) -> Report:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "router.cli.main", "send", "--json", "--associations", "2"),
-            *("--to", f"127.0.0.1:{router.dicom_port}", *map(str, paths)),
-        ],
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    report = json.loads(done.stdout)
-    failed = [Path(failure["file"]) for failure in report["failures"]]
-    return Report(report["sent"], report["statuses"], failed)
-
-
 def a_router(directory: Path, port: int, **sections: dict[str, Any]) -> RouterProcess:
     """A router with one static candidate, which may not be there yet."""
     archive = {"ARCHIVE": {"host": "127.0.0.1", "port": port}}
@@ -63,17 +37,17 @@ def a_router(directory: Path, port: int, **sections: dict[str, Any]) -> RouterPr
 
 
 def delivers_everything(
-    router: RouterProcess, paths: Sequence[Path], first: Report, folder: Path, port: int
+    router: RouterProcess, paths: Sequence[Path], failed: list[Path], folder: Path, port: int
 ) -> None:
     """Everything that was acknowledged arrives; then, so does what was refused before."""
-    acknowledged = [path for path in paths if path not in first.failed]
+    acknowledged = [path for path in paths if path not in failed]
     with peers.storescp(folder, port=port) as archive:
         expected = sorted(map(data_set_of, acknowledged))
         wait_until(
             lambda: sorted(archive.data_sets().values()) == expected,
             "all that was acknowledged is delivered",
         )
-        waiting = first.failed
+        waiting = failed
         while waiting:
             waiting = _send_what_fits(router, waiting)
         expected = sorted(map(data_set_of, paths))
@@ -84,10 +58,10 @@ def delivers_everything(
 
 def _send_what_fits(router: RouterProcess, paths: Sequence[Path]) -> list[Path]:
     """Send as soon as the router takes anything; what it refused of it."""
-    report: Report = wait_until(
-        lambda: (one := send(router, paths)).sent and one, "reception has resumed"
+    sent: Sent = wait_until(
+        lambda: (one := send(router, paths)).acknowledged and one, "reception has resumed"
     )
-    return report.failed
+    return sent.failed
 
 
 def test_a_spool_at_its_limit_refuses_and_resumes_when_studies_are_delivered(
@@ -101,11 +75,14 @@ def test_a_spool_at_its_limit_refuses_and_resumes_when_studies_are_delivered(
     with running(router):
         first = send(router, paths)
 
-        assert 4 <= first.sent < len(paths)
-        assert first.statuses == {"0000": first.sent, OUT_OF_RESOURCES: len(paths) - first.sent}
+        assert 4 <= len(first.acknowledged) < len(paths)
+        assert first.statuses == {
+            "0000": len(first.acknowledged),
+            OUT_OF_RESOURCES: len(first.failed),
+        }
         refusals = wait_until(lambda: router.get("/refusals")["refusals"], "they are recorded")
         assert "spool.max_bytes" in refusals[0]["reason"]
-        delivers_everything(router, paths, first, tmp_path / "archive", port)
+        delivers_everything(router, paths, first.failed, tmp_path / "archive", port)
 
 
 @pytest.fixture
@@ -140,14 +117,13 @@ def test_a_disk_without_room_refuses_and_resumes_when_there_is_room_again(
             lambda: send(router, [next(others)]).failed, "there is no room any more"
         )
         late = send(router, list(others))
-        failed = [*refused, *late.failed]
-        first = Report(len(paths) - len(failed), late.statuses, failed)
 
-        assert early.sent == 4
+        assert early.failed == []
         assert late.statuses.get(OUT_OF_RESOURCES, 0) > 0
         assert set(late.statuses) <= {"0000", OUT_OF_RESOURCES}
         filler.unlink()
-        delivers_everything(router, paths, first, tmp_path / "archive", port)
+        failed = [*refused, *late.failed]
+        delivers_everything(router, paths, failed, tmp_path / "archive", port)
 
 
 @contextmanager
@@ -179,9 +155,9 @@ def test_a_ledger_that_stays_away_fills_no_memory_and_catches_up(tmp_path: Path)
             first = send(router, paths)
             assert router.resident_bytes < 400 * MIB
 
-        assert 0 < first.sent < len(paths)
+        assert 0 < len(first.acknowledged) < len(paths)
         assert set(first.statuses) == {"0000", OUT_OF_RESOURCES}
-        delivers_everything(router, paths, first, tmp_path / "archive", port)
+        delivers_everything(router, paths, first.failed, tmp_path / "archive", port)
 
 
 def associate_request(calling: str) -> bytes:

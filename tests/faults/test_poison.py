@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import pytest
 
 from tests.corpus import make_ct_series, nested_sequences
 from tests.e2e.stack import Process, RouterProcess, free_port, running, wait_until
+from tests.faults.sending import send
 from tests.peers import echoes
 
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
@@ -59,20 +57,6 @@ def poison(path: Path) -> None:
     path.write_bytes(content[:at] + nested_sequences(LEVELS) + content[at:])
 
 
-def send(router: RouterProcess, folder: Path, instances: int) -> None:
-    """Send everything in a folder."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "router.cli.main", "send", "--json"),
-            *("--to", f"127.0.0.1:{router.dicom_port}", str(folder)),
-        ],
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert json.loads(done.stdout)["sent"] == instances
-
-
 def delivery_in(router: RouterProcess, ae_title: str, state: str) -> Any:
     """The delivery to a candidate when it is in a state; None before."""
     listed = router.get(f"/deliveries?candidate={ae_title}")["deliveries"]
@@ -86,11 +70,11 @@ def test_what_one_writer_goes_down_with_is_not_given_to_the_next(tmp_path: Path)
     router = RouterProcess(tmp_path / "router", {**SETTINGS, "candidates": candidates})
     made = make_ct_series(tmp_path / "study", instances=3, rows=8, columns=8)
     poison(made[1])
-    make_ct_series(tmp_path / "later", instances=2, rows=8, columns=8)
+    later = make_ct_series(tmp_path / "later", instances=2, rows=8, columns=8)
 
     with running(router, first):
         wait_until(lambda: echoes(first.port, "FIRST"), "the first writer answers")
-        send(router, tmp_path / "study", 3)
+        assert send(router, made).acknowledged == set(made)
         dead = wait_until(lambda: delivery_in(router, "FIRST", "dead"), "it is set aside", 120)
         assert (first.falls, first.stored) == (3, 2)
         assert "dropped 3 times on this instance" in dead["reason"]
@@ -102,10 +86,10 @@ def test_what_one_writer_goes_down_with_is_not_given_to_the_next(tmp_path: Path)
             assert (second.falls, second.stored) == (0, 2)
             assert "held back: associations with FIRST dropped 3 times" in held["reason"]
 
-            send(router, tmp_path / "later", 2)
+            assert send(router, later).acknowledged == set(later)
             for ae_title in ("FIRST", "SECOND"):
-                later = partial(delivery_in, router, ae_title, "delivered")
-                wait_until(later, f"{ae_title} gets what comes later")
+                has_it = partial(delivery_in, router, ae_title, "delivered")
+                wait_until(has_it, f"{ae_title} gets what comes later")
 
             router.post(f"/deliveries/{held['id']}/retry", {})
             wait_until(lambda: second.falls == 1, "it is sent when a person says so")

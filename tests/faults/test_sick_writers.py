@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,11 +18,11 @@ from tests.e2e.stack import (
     Process,
     RouterProcess,
     WriterProcess,
-    data_set_of,
     free_port,
     running,
     wait_until,
 )
+from tests.faults.sending import data_sets, send
 from tests.faults.sick_writer import WELL, Illness
 
 INSTANCES = 6
@@ -41,19 +38,6 @@ class Ward:
     healthy: WriterProcess
     folder: Path  # of the sick one
     sent: dict[str, bytes]
-
-    def send(self, folder: Path) -> None:
-        """Send everything."""
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "router.cli.main", "send", "--json"),
-                *("--to", f"127.0.0.1:{self.router.dicom_port}", str(folder)),
-            ],
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        assert json.loads(done.stdout)["sent"] == len(self.sent)
 
     def detail(self, ae_title: str) -> Any:
         """The delivery to one of the writers, in full; None before there is one."""
@@ -91,7 +75,7 @@ class Ward:
         return len(list((self.folder / "calls").iterdir()))
 
 
-def make_study(folder: Path) -> dict[str, bytes]:
+def make_study(folder: Path) -> list[Path]:
     """Instances .1 to .6 of two SOP classes in turn."""
     made = make_ct_series(folder, INSTANCES, rows=256, columns=256)
     for number, path in enumerate(made, start=1):
@@ -104,7 +88,7 @@ def make_study(folder: Path) -> dict[str, bytes]:
         data_set.file_meta.MediaStorageSOPClassUID = data_set.SOPClassUID
         path.unlink()
         data_set.save_as(folder / f"{data_set.SOPInstanceUID}.dcm", enforce_file_format=True)
-    return {path.stem: data_set_of(path) for path in folder.iterdir()}
+    return sorted(folder.iterdir())
 
 
 @contextmanager
@@ -116,7 +100,7 @@ def ward(tmp_path: Path, illness: Illness) -> Iterator[Ward]:
         "delivery": {"retry": {"first": "200ms", "max": "500ms"}, "timeouts": TIMEOUTS},
         "candidates": {"SICK": {"host": "127.0.0.1", "port": port}},
     }
-    sent = make_study(tmp_path / "study")
+    study = make_study(tmp_path / "study")
     router = RouterProcess(tmp_path / "router", settings)
     healthy = WriterProcess(tmp_path, "HEALTHY", router.url, None)
     folder = tmp_path / "sick"
@@ -125,9 +109,8 @@ def ward(tmp_path: Path, illness: Illness) -> Iterator[Ward]:
     with running(router, sick, healthy):
         wait_until(lambda: router.candidates() == {"SICK", "HEALTHY"}, "both are candidates")
         wait_until((folder / "calls").exists, "the sick writer listens")
-        here = Ward(router, healthy, folder, sent)
-        here.send(tmp_path / "study")
-        yield here
+        assert send(router, study).acknowledged == set(study)
+        yield Ward(router, healthy, folder, data_sets(study))
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +14,13 @@ from tests.e2e.stack import (
     running,
     wait_until,
 )
+from tests.faults.sending import send
 
 SETTINGS: dict[str, Any] = {
     "completion": {"quiet_after": "300ms", "stable_after": "2s"},
     "registration": {"lease": "10s", "heartbeat": "1s"},
     "delivery": {"associations": 1, "retry": {"first": "200ms", "max": "1s"}},
 }
-
-
-def send(router: RouterProcess, paths: Sequence[Path]) -> int:
-    """Send over one association; how many were acknowledged."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "router.cli.main", "send", "--json", "--associations", "1"),
-            *("--to", f"127.0.0.1:{router.dicom_port}", *map(str, paths)),
-        ],
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    count: int = json.loads(done.stdout)["sent"]
-    return count
 
 
 def ledger_files(router: RouterProcess) -> list[Path]:
@@ -50,30 +32,12 @@ def delete_ledger(router: RouterProcess) -> None:
         path.unlink()
 
 
-def test_a_ledger_deleted_while_deliveries_were_half_done_costs_nothing(tmp_path: Path) -> None:
-    paths = make_ct_series(tmp_path / "ct", instances=300, rows=256, columns=256)
-    router = RouterProcess(tmp_path / "router", SETTINGS)
-    backup = WriterProcess(tmp_path, "BACKUP", router.url, None)
-    with running(router, backup):
-        wait_until(lambda: router.candidates() == {"BACKUP"}, "the writer is registered")
-        assert send(router, paths) == len(paths)
-        wait_until(lambda: backup.count() > 0, "the delivery has begun")
-        router.kill()
-        assert backup.count() < len(paths)
-        delete_ledger(router)
-
-        router.start()  # the writer registers itself again with its next heartbeat
-
-        wait_until(lambda: backup.count() == len(paths), "everything is delivered")
-        assert sorted(backup.data_sets().values()) == sorted(map(data_set_of, paths))
-
-
 def test_a_damaged_ledger_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
     paths = make_ct_series(tmp_path / "ct", instances=20, rows=64, columns=64)
     router = RouterProcess(tmp_path / "router", SETTINGS)
     backup = WriterProcess(tmp_path, "BACKUP", router.url, None)
     with running(router):
-        assert send(router, paths) == len(paths)
+        assert send(router, paths).acknowledged == set(paths)
         wait_until(lambda: router.get("/studies")["studies"], "the study is recorded")
         assert router.terminate() == 0
         (ledger,) = ledger_files(router)
@@ -97,7 +61,8 @@ def test_a_damaged_record_costs_itself_and_none_behind_it(tmp_path: Path) -> Non
     router = RouterProcess(tmp_path / "router", SETTINGS)
     backup = WriterProcess(tmp_path, "BACKUP", router.url, None)
     with running(router):
-        assert send(router, paths) == len(paths)
+        in_order = send(router, paths, associations=1)
+        assert in_order.acknowledged == set(paths)
         router.kill()
         delete_ledger(router)
         (segment,) = (router.directory / "data" / "spool").glob("*.seg")
@@ -116,9 +81,9 @@ def test_a_study_that_is_sent_twice_is_delivered_and_kept_once(tmp_path: Path) -
     paths = make_ct_series(tmp_path / "ct", instances=10, rows=64, columns=64)
     router = RouterProcess(tmp_path / "router", SETTINGS)
     with running(router):
-        assert send(router, paths) == len(paths)
+        assert send(router, paths).acknowledged == set(paths)
         wait_until(lambda: router.get("/studies?state=unrouted")["studies"], "it is complete")
-        assert send(router, paths) == len(paths)
+        assert send(router, paths).acknowledged == set(paths)
         (study,) = router.get("/studies")["studies"]
         uid = study["study_instance_uid"]
         detail = wait_until(

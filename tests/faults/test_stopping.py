@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.corpus import make_ct_series
 from tests.e2e.stack import RouterProcess, WriterProcess, data_set_of, running, wait_until
+from tests.faults.sending import PATIENCE_S, send, sending
 
 SETTINGS: dict[str, Any] = {
     "completion": {"quiet_after": "300ms", "stable_after": "2s"},
@@ -18,20 +19,15 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def begin_sending(router: RouterProcess, folder: Path) -> subprocess.Popen[bytes]:
+def begin_sending(router: RouterProcess, paths: Sequence[Path]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "router.cli.main", "send", "--json", "--associations", "3"),
-            *("--to", f"127.0.0.1:{router.dicom_port}", str(folder)),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        sending(router, paths), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
 
 
 def acknowledged(sender: subprocess.Popen[bytes]) -> int:
     """How many instances the sender saw acknowledged before its associations ended."""
-    output, _ = sender.communicate(timeout=60)
+    output, _ = sender.communicate(timeout=PATIENCE_S)
     count: int = json.loads(output)["sent"]
     return count
 
@@ -60,7 +56,7 @@ def test_kill_9_in_the_middle_of_receiving_loses_nothing_acknowledged(tmp_path: 
     backup = WriterProcess(tmp_path, "BACKUP", router.url, None)
     with running(router, backup):
         wait_until(lambda: router.candidates() == {"BACKUP"}, "the writer is registered")
-        sender = begin_sending(router, tmp_path / "ct")
+        sender = begin_sending(router, paths)
         wait_for_some(router)
 
         router.kill()
@@ -80,7 +76,7 @@ def test_kill_9_in_the_middle_of_delivering_delivers_the_rest_after_a_restart(
     backup = WriterProcess(tmp_path, "BACKUP", router.url, None)
     with running(router, backup):
         wait_until(lambda: router.candidates() == {"BACKUP"}, "the writer is registered")
-        assert acknowledged(begin_sending(router, tmp_path / "ct")) == len(paths)
+        assert send(router, paths).acknowledged == set(paths)
         wait_until(lambda: backup.count() > 0, "the delivery has begun")
 
         router.kill()
@@ -91,12 +87,12 @@ def test_kill_9_in_the_middle_of_delivering_delivers_the_rest_after_a_restart(
 
 
 def test_sigterm_finishes_what_is_in_flight_and_keeps_the_rest(tmp_path: Path) -> None:
-    make_ct_series(tmp_path / "ct", instances=400, rows=256, columns=256)
+    paths = make_ct_series(tmp_path / "ct", instances=400, rows=256, columns=256)
     router = RouterProcess(tmp_path / "router", SETTINGS)
     backup = WriterProcess(tmp_path, "BACKUP", router.url, None)
     with running(router, backup):
         wait_until(lambda: router.candidates() == {"BACKUP"}, "the writer is registered")
-        sender = begin_sending(router, tmp_path / "ct")
+        sender = begin_sending(router, paths)
         wait_for_some(router)
 
         status = router.terminate(within_s=30)
@@ -111,7 +107,7 @@ def test_a_deleted_ledger_is_rebuilt_from_the_spool(tmp_path: Path) -> None:
     paths = make_ct_series(tmp_path / "ct", instances=30, rows=64, columns=64)
     router = RouterProcess(tmp_path / "router", SETTINGS)
     with running(router):
-        assert acknowledged(begin_sending(router, tmp_path / "ct")) == len(paths)
+        assert send(router, paths).acknowledged == set(paths)
         wait_until(lambda: stored(router) == len(paths), "everything is recorded")
         router.kill()
         for path in (router.directory / "data").glob("ledger.db*"):

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import anyio
 import pytest
+from pynetdicom import AE
 
 from router.app import running
+from router.clock import SystemClock
+from router.commitment.awaited import AwaitedReports
+from router.delivery.destinations.commitment import CommitmentRequestor
+from router.delivery.destinations.dimse import DimseDestination
+from router.net.exchange import RequestorTimeouts
 from router.settings.load import examine_text
+from router.spool.log import LocalSpool
+from tests.peers import StoreSCP, dcmtk, storescp
+from tests.spool.helpers import a_spool
 
 PATIENCE_S = 60.0
+COMPLETION = "{quiet_after: 300ms, stable_after: 5s}"
 
 SETTINGS = """
 router: {{dicom: 127.0.0.1:{port}, http: 127.0.0.1:0, data: data}}
@@ -66,7 +77,7 @@ async def live_router(
     candidates: str,
     more: str = "",
     port: str = "0",
-    completion: str = "{quiet_after: 300ms, stable_after: 5s}",
+    completion: str = COMPLETION,
 ) -> AsyncIterator[LiveRouter]:
     """A router with static candidates, in YAML, on this port or a free one."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,10 +96,73 @@ async def run_blocking(work: Callable[..., Any], *arguments: Any) -> Any:
     return await anyio.to_thread.run_sync(work, *arguments)
 
 
+async def dcmsend(
+    router: LiveRouter, *paths: Path, calling: str = "DCMTK", tuned: bool = True
+) -> None:
+    """Send files, and all files in folders, with dcmtk; each is acknowledged."""
+    to = ("-aec", "ROUTER", "-aet", calling, "127.0.0.1", str(router.port))
+    command = ("dcmsend", "+sd", *to, *map(str, paths))
+    done = await run_blocking(partial(dcmtk, *command, tuned=tuned))
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def pynetdicom_scp(
+    entity: AE, handlers: Mapping[Any, Callable[..., Any]], port: int = 0
+) -> Iterator[int]:
+    """An SCP of pynetdicom, on this port or a free one; its port."""
+    server = entity.start_server(
+        ("127.0.0.1", port), block=False, evt_handlers=list(handlers.items())
+    )
+    assert server is not None
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+
+
 @pytest.fixture
 def data_folder(tmp_path: Path) -> Path:
     """Where the router of a test keeps its data."""
     return tmp_path / "router"
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[StoreSCP]:
+    """A ``storescp`` for the router to deliver to."""
+    with storescp(tmp_path / "writer") as started:
+        yield started
+
+
+RouterWith = Callable[..., AbstractAsyncContextManager[LiveRouter]]
+
+
+@pytest.fixture
+def router_with(data_folder: Path, writer: StoreSCP) -> RouterWith:
+    """A router of this ``completion``, and ``more`` sections, which sends all to ``writer``."""
+    candidates = f"{{BACKUP: {{host: 127.0.0.1, port: {writer.port}}}}}"
+
+    def started(
+        completion: str = COMPLETION, more: str = ""
+    ) -> AbstractAsyncContextManager[LiveRouter]:
+        return live_router(data_folder, candidates, more, completion=completion)
+
+    return started
+
+
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[LocalSpool]:
+    """An empty spool."""
+    async with a_spool(tmp_path / "spool") as made:
+        yield made
+
+
+@pytest.fixture
+def destination(spool: LocalSpool) -> DimseDestination:
+    """What delivers from ``spool`` over DIMSE, without a router around it."""
+    timeouts = RequestorTimeouts(5.0, 10.0, 30.0)
+    commitments = CommitmentRequestor("ROUTER", timeouts, AwaitedReports(), 5.0)
+    return DimseDestination(spool, "ROUTER", timeouts, commitments, SystemClock())
 
 
 @pytest.fixture(autouse=True)

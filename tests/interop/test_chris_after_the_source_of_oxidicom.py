@@ -12,9 +12,7 @@ from tests import peers
 from tests.corpus import make_ct_series, make_study
 from tests.delivery.test_chris_after_the_source_of_oxidicom import redis_cli, waiting
 from tests.e2e.stack import data_set_of, free_port
-from tests.interop.conftest import live_router, run_blocking
-from tests.interop.test_orthanc import digest
-from tests.peers import ROUTER, dcmtk
+from tests.interop.conftest import dcmsend, live_router
 
 
 def waits_for_broker(delivery: dict[str, Any]) -> bool:
@@ -31,8 +29,7 @@ async def test_chris_is_told_of_every_series_when_its_broker_is_there(
     files.mkdir()
     candidate = f"{{CHRIS: {{kind: chris, path: '{files}', broker: 'redis://127.0.0.1:{port}/0'}}}}"
     async with live_router(data_folder, candidate) as router:
-        send = ("dcmsend", "+sd", *ROUTER, str(router.port), str(tmp_path / "in"))
-        await run_blocking(lambda: dcmtk(*send))
+        await dcmsend(router, tmp_path / "in")
         await router.until(
             "both deliveries wait for the broker",
             lambda answer: sum(waits_for_broker(one) for one in answer["deliveries"]) == 2,
@@ -45,6 +42,5 @@ async def test_chris_is_told_of_every_series_when_its_broker_is_there(
             queued = redis_cli(port, "LRANGE", "main2", "0", "-1")
             assert queued.count("pacsfiles.tasks.register_pacs_series") == 3
 
-    assert sorted(digest(data_set_of(path)) for path in files.rglob("*.dcm")) == sorted(
-        digest(data_set_of(path)) for path in paths
-    )
+    published = map(data_set_of, files.rglob("*.dcm"))
+    assert sorted(published) == sorted(map(data_set_of, paths))

@@ -17,7 +17,7 @@ from pynetdicom import AE, evt
 
 from tests.corpus import make_ct_series
 from tests.e2e.stack import free_port, wait_until
-from tests.interop.conftest import live_router, run_blocking
+from tests.interop.conftest import live_router, pynetdicom_scp, run_blocking
 from tests.peers import orthanc, storescp
 
 COMMITMENT = "1.2.840.10008.1.20.1"
@@ -42,13 +42,8 @@ class Modality:
         """Take reports on new associations, too."""
         ae = AE("MODALITY")
         ae.add_supported_context(COMMITMENT, scu_role=False, scp_role=True)
-        handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, self._reported)]
-        server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
-        assert server is not None
-        try:
+        with pynetdicom_scp(ae, {evt.EVT_N_EVENT_REPORT: self._reported}, self.port):
             yield
-        finally:
-            server.shutdown()
 
     def ask(
         self, router: int, paths: Sequence[Path], references: Sequence[str], *, stay: bool

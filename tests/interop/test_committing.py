@@ -13,9 +13,9 @@ from pynetdicom import AE, evt
 
 from tests.corpus import make_ct_series
 from tests.e2e.stack import free_port
-from tests.interop.conftest import LiveRouter, live_router, run_blocking
+from tests.interop.conftest import dcmsend, live_router, pynetdicom_scp
 from tests.interop.test_commitment import COMMITMENT, CT, INSTANCE, uids_of
-from tests.peers import dcmtk, orthanc
+from tests.peers import orthanc
 
 
 class Archive:
@@ -55,24 +55,13 @@ class Archive:
         ae = AE("ARCHIVE")
         ae.add_supported_context(CT)
         ae.add_supported_context(COMMITMENT)
-        port = free_port()
-        handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_N_ACTION, self._asked)]
-        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
-        assert server is not None
-        try:
+        handlers = {evt.EVT_C_STORE: self._store, evt.EVT_N_ACTION: self._asked}
+        with pynetdicom_scp(ae, handlers) as port:
             yield port
-        finally:
-            server.shutdown()
 
 
 def committing(port: int) -> str:
     return f"{{ARCHIVE: {{host: 127.0.0.1, port: {port}, commitment: true}}}}"
-
-
-async def sent(router: LiveRouter, folder: Path) -> None:
-    """Send as a modality does."""
-    port = str(router.port)
-    await run_blocking(dcmtk, "dcmsend", "+sd", "-aec", "ROUTER", "127.0.0.1", port, str(folder))
 
 
 async def test_a_study_is_delivered_when_the_archive_reports_on_the_same_association(
@@ -82,7 +71,7 @@ async def test_a_study_is_delivered_when_the_archive_reports_on_the_same_associa
     archive = Archive()
     with archive.listening() as port:
         async with live_router(data_folder, committing(port)) as router:
-            await sent(router, tmp_path / "ct")
+            await dcmsend(router, tmp_path / "ct")
             await router.settled(studies=1)
 
     assert [sorted(asked) for asked in archive.asked] == [sorted(uids_of(paths))]
@@ -95,7 +84,7 @@ async def test_what_the_archive_has_lost_is_sent_again(data_folder: Path, tmp_pa
     archive.loses = {lost: 0x0112}
     with archive.listening() as port:
         async with live_router(data_folder, committing(port)) as router:
-            await sent(router, tmp_path / "ct")
+            await dcmsend(router, tmp_path / "ct")
             await router.settled(studies=1)
             answer = await router.get("/deliveries")
             detail = await router.get(f"/deliveries/{answer['deliveries'][0]['id']}")
@@ -113,14 +102,9 @@ async def test_an_archive_that_offers_no_commitment_holds_the_study_visibly(
     make_ct_series(tmp_path / "ct", instances=1, rows=8, columns=8)
     ae = AE("ARCHIVE")
     ae.add_supported_context(CT)
-    port = free_port()
-    server = ae.start_server(
-        ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda _: 0x0000)]
-    )
-    assert server is not None
-    try:
+    with pynetdicom_scp(ae, {evt.EVT_C_STORE: lambda _: 0x0000}) as port:
         async with live_router(data_folder, committing(port)) as router:
-            await sent(router, tmp_path / "ct")
+            await dcmsend(router, tmp_path / "ct")
             answer = await router.until(
                 "the request was in vain",
                 lambda answer: any(
@@ -128,8 +112,6 @@ async def test_an_archive_that_offers_no_commitment_holds_the_study_visibly(
                 ),
                 "/deliveries?state=committing",
             )
-    finally:
-        server.shutdown()
 
     assert "nothing is committed yet" in answer["deliveries"][0]["reason"]
 
@@ -145,7 +127,7 @@ async def test_orthanc_reports_on_an_association_of_its_own(
         async with live_router(
             data_folder, committing(archive_port), port=str(router_port)
         ) as router:
-            await sent(router, tmp_path / "ct")
+            await dcmsend(router, tmp_path / "ct")
             await router.settled(studies=1)
             answer = await router.get("/deliveries")
             detail = await router.get(f"/deliveries/{answer['deliveries'][0]['id']}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.corpus import make_ct_series, real_files
 from tests.e2e.stack import data_set_of, free_port
-from tests.interop.conftest import live_router, run_blocking
+from tests.interop.conftest import dcmsend, live_router, run_blocking
 from tests.peers import ROUTER, dcmtk, delayed_acknowledgements, storescp
 
 
@@ -53,8 +53,7 @@ async def test_what_is_sent_at_a_rate_arrives_byte_for_byte_too(
     with storescp(tmp_path / "writer") as peer:
         at_a_rate = f"{{BACKUP: {{host: 127.0.0.1, port: {peer.port}, rate: 500kB}}}}"
         async with live_router(data_folder, at_a_rate) as router:
-            send = ("dcmsend", "+sd", *ROUTER, str(router.port), str(tmp_path / "ct"))
-            await run_blocking(partial(dcmtk, *send))
+            await dcmsend(router, tmp_path / "ct")
             await router.settled(studies=1)
 
         assert sorted(peer.data_sets().values()) == sorted(map(data_set_of, paths))
@@ -102,8 +101,7 @@ async def test_a_writer_that_is_away_gets_everything_when_it_is_back(
     paths = make_ct_series(tmp_path / "ct", instances=5, rows=16, columns=16)
     port = free_port()
     async with live_router(data_folder, writer(port)) as router:
-        send = ("dcmsend", "+sd", *ROUTER, str(router.port), str(tmp_path / "ct"))
-        await run_blocking(partial(dcmtk, *send))
+        await dcmsend(router, tmp_path / "ct")
         await router.until(
             "the delivery was tried in vain",
             lambda answer: any(one["state"] == "retrying" for one in answer["deliveries"]),
@@ -118,15 +116,17 @@ async def test_a_writer_that_is_away_gets_everything_when_it_is_back(
 async def test_peers_that_leave_nagle_on_never_wait_for_a_delayed_acknowledgement(
     data_folder: Path, tmp_path: Path
 ) -> None:
-    """Counted, not timed: without TCP_QUICKACK there is about one for each instance, each way."""
+    """Counted, not timed: without TCP_QUICKACK there is about one for each instance, each way.
+
+    The kernel counts those of all programs: what runs beside this test has some, too.
+    """
     make_ct_series(tmp_path / "ct", instances=200, rows=256, columns=256)
     with storescp(tmp_path / "writer", tuned=False) as peer:
         async with live_router(data_folder, writer(peer.port)) as router:
             before = delayed_acknowledgements()
-            send = ("dcmsend", "+sd", *ROUTER, str(router.port), str(tmp_path / "ct"))
-            await run_blocking(partial(dcmtk, *send, tuned=False))
+            await dcmsend(router, tmp_path / "ct", tuned=False)
             await router.settled(studies=1)
             delayed = delayed_acknowledgements() - before
 
         assert len(peer.data_sets()) == 200
-        assert delayed < 40
+        assert delayed < 100

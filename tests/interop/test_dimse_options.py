@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,25 +12,20 @@ from typing import Any
 import pytest
 from pynetdicom import AE, evt
 
-from router.clock import SystemClock
-from router.commitment.awaited import AwaitedReports
-from router.delivery.destinations.commitment import CommitmentRequestor
 from router.delivery.destinations.dimse import DimseDestination
 from router.domain.candidate import Candidate
 from router.domain.delivery import DeliveryItem, OutcomeKind
 from router.domain.errors import AssociationLost, CandidateUnavailable
 from router.domain.instance import Identity
 from router.domain.reach import MODALITY, DimseReach, TlsFiles
-from router.net.exchange import RequestorTimeouts
 from router.spool.log import LocalSpool
 from tests.corpus import make_ct_series
 from tests.delivery.spooled import item_of, put
 from tests.e2e.stack import data_set_of, free_port, wait_until
-from tests.interop.conftest import live_router, run_blocking
+from tests.interop.conftest import dcmsend, live_router, pynetdicom_scp
 from tests.net.certificates import Identity as Certificate
 from tests.net.certificates import make_identity
-from tests.peers import PROGRAMS, ROUTER, dcmtk, process, require
-from tests.spool.helpers import a_spool
+from tests.peers import PROGRAMS, process, require
 
 # -- TLS -----------------------------------------------------------------------------------------
 
@@ -69,8 +64,7 @@ async def test_a_study_travels_over_tls_with_certificates_on_both_sides(
         tls = f"{{authority: {server.certificate}, certificate: {own.certificate}, key: {own.key}}}"
         candidate = f"{{PACS: {{host: 127.0.0.1, port: {port}, tls: {tls}}}}}"
         async with live_router(data_folder, candidate) as router:
-            send = ("dcmsend", "+sd", *ROUTER, str(router.port), str(tmp_path / "ct"))
-            await run_blocking(lambda: dcmtk(*send))
+            await dcmsend(router, tmp_path / "ct")
             await router.settled(studies=1)
 
         stored = [data_set_of(path) for path in (tmp_path / "writer").iterdir()]
@@ -111,14 +105,8 @@ def recording_writer() -> Iterator[tuple[int, list[str]]]:
     ae = AE("WRITER")
     ae.add_supported_context("1.2.840.10008.5.1.4.1.1.2")
     ae.add_supported_context("1.2.840.10008.1.1")
-    server = ae.start_server(
-        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, handle)]
-    )
-    assert server is not None
-    try:
-        yield server.server_address[1], calling
-    finally:
-        server.shutdown()
+    with pynetdicom_scp(ae, {evt.EVT_C_STORE: handle}) as port:
+        yield port, calling
 
 
 @pytest.mark.parametrize(
@@ -133,9 +121,7 @@ async def test_a_candidate_sees_the_router_or_the_modality_as_it_likes(
         candidate = f"{{WRITER: {{host: 127.0.0.1, port: {port}{option}}}}}"
         async with live_router(data_folder, candidate) as router:
             for modality in ("CT1", "CT2"):
-                to = ("-aec", "ROUTER", "-aet", modality, "127.0.0.1", str(router.port))
-                send = ("dcmsend", "+sd", *to, str(tmp_path / modality))
-                await run_blocking(lambda send=send: dcmtk(*send))
+                await dcmsend(router, tmp_path / modality, calling=modality)
             await router.settled(studies=2)
 
     assert set(calling) == seen
@@ -202,16 +188,3 @@ async def instances(
 
 def padded(uid: str) -> bytes:
     return uid.encode() + b"\0" * (len(uid) % 2)
-
-
-@pytest.fixture
-async def spool(tmp_path: Path) -> AsyncIterator[LocalSpool]:
-    async with a_spool(tmp_path / "spool") as made:
-        yield made
-
-
-@pytest.fixture
-def destination(spool: LocalSpool) -> DimseDestination:
-    timeouts = RequestorTimeouts(5.0, 10.0, 20.0)
-    commitments = CommitmentRequestor("ROUTER", timeouts, AwaitedReports(), 5.0)
-    return DimseDestination(spool, "ROUTER", timeouts, commitments, SystemClock())

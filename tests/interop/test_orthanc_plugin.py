@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 from typing import Any
 
 import pytest
 
 from candidates.agent import dicom_router_agent
-from router.dicom.part10 import read_file_header
 from tests.corpus import make_ct_series
 from tests.e2e.stack import RouterProcess, data_set_of, running, wait_until
 from tests.peers import PROGRAMS, Orthanc, dcmtk, orthanc, require
@@ -28,7 +28,10 @@ SETTINGS = {
 
 @contextmanager
 def self_registering(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, **environment: str
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: Mapping[str, str],
+    ends_by: Signals = SIGKILL,
 ) -> Iterator[Orthanc]:
     """An Orthanc that is configured as the documentation says, and nothing else."""
     require("orthanc-python")
@@ -42,7 +45,9 @@ def self_registering(
         for name, value in {"ADVERTISE": "127.0.0.1", **environment}.items():
             variables.setenv(name, value)
         script = str(scripts / SCRIPT.name)
-        with orthanc(folder / "orthanc", Plugins=[str(PLUGIN)], PythonScript=script) as peer:
+        with orthanc(
+            folder / "orthanc", ends_by=ends_by, Plugins=[str(PLUGIN)], PythonScript=script
+        ) as peer:
             yield peer
 
 
@@ -61,7 +66,7 @@ def test_an_orthanc_registers_itself_and_gets_what_matches(
     with (
         running(router),
         self_registering(
-            tmp_path, monkeypatch, ROUTER_URL=router.url, ROUTING_CRITERIA=criteria
+            tmp_path, monkeypatch, {"ROUTER_URL": router.url, "ROUTING_CRITERIA": criteria}
         ) as peer,
     ):
         wait_until(lambda: is_in(router, "live"), "the Orthanc has registered itself")
@@ -70,9 +75,7 @@ def test_an_orthanc_registers_itself_and_gets_what_matches(
         send = ("-aec", "ROUTER", "127.0.0.1", str(router.dicom_port), str(tmp_path / "ct"))
         dcmtk("dcmsend", "+sd", *send)
         wait_until(lambda: len(peer.instances()) == len(paths), "the study arrives")
-        held = [peer.bytes_of(f"/instances/{name}/file") for name in peer.instances()]
-        data_sets = {file[read_file_header(file).data_set_offset :] for file in held}
-        assert data_sets == {data_set_of(path) for path in paths}
+        assert sorted(peer.data_sets().values()) == sorted(map(data_set_of, paths))
         expires = candidate["lease_expires_at"]
         wait_until(
             lambda: router.get("/candidates")["candidates"][0]["lease_expires_at"] > expires,
@@ -87,10 +90,10 @@ def test_an_orthanc_that_is_shut_down_drains_unless_it_is_told_not_to(
     router = RouterProcess(tmp_path / "router", {})
     with running(router):
         environment = {"ROUTER_URL": router.url, "DRAIN_ON_SHUTDOWN": drains}
-        with self_registering(tmp_path / "first", monkeypatch, **environment):
+        with self_registering(tmp_path / "first", monkeypatch, environment, SIGTERM):
             wait_until(lambda: is_in(router, "live"), "the Orthanc has registered itself")
         assert is_in(router, state)
-        with self_registering(tmp_path / "second", monkeypatch, **environment):
+        with self_registering(tmp_path / "second", monkeypatch, environment):
             wait_until(lambda: is_in(router, "live"), "it registers when it is back")
 
 
@@ -111,7 +114,7 @@ def test_an_orthanc_that_cannot_register_runs_and_says_why(
 ) -> None:
     monkeypatch.delenv("ROUTER_URL", raising=False)
     log = tmp_path / "orthanc" / "orthanc.log"
-    with self_registering(tmp_path, monkeypatch, **environment) as peer:
+    with self_registering(tmp_path, monkeypatch, environment) as peer:
         wait_until(lambda: explanation in log.read_text(), "its log says why")
         assert peer.get("/system")["DicomAet"] == "ORTHANC"
 
@@ -123,7 +126,7 @@ def test_more_keys_of_the_registration_come_from_the_environment(
     extra = json.dumps({"priority": "urgent", "required": False})
     with (
         running(router),
-        self_registering(tmp_path, monkeypatch, ROUTER_URL=router.url, REGISTRATION=extra),
+        self_registering(tmp_path, monkeypatch, {"ROUTER_URL": router.url, "REGISTRATION": extra}),
     ):
         wait_until(lambda: is_in(router, "live"), "the Orthanc has registered itself")
         [candidate] = router.get("/candidates")["candidates"]

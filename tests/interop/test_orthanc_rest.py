@@ -24,9 +24,8 @@ from tests.corpus import make_ct_series
 from tests.delivery.builders import delivery
 from tests.delivery.spooled import item_of, put, spooled
 from tests.e2e.stack import data_set_of
-from tests.interop.conftest import live_router, run_blocking
-from tests.interop.test_orthanc import digest, held
-from tests.peers import ROUTER, Orthanc, dcmtk, orthanc
+from tests.interop.conftest import dcmsend, live_router
+from tests.peers import Orthanc, orthanc
 from tests.spool.helpers import a_spool, identity
 
 STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
@@ -85,13 +84,12 @@ async def test_a_study_is_delivered_when_orthanc_lists_all_of_it(
     paths = make_ct_series(tmp_path / "ct", instances=40, rows=64, columns=64)
     candidate = f"{{ORTHANC: {{kind: orthanc-rest, url: '{peer.url}/', associations: 3}}}}"
     async with live_router(data_folder, candidate) as router:
-        send = ("dcmsend", "+sd", *ROUTER, str(router.port), str(tmp_path / "ct"))
-        await run_blocking(lambda: dcmtk(*send))
+        await dcmsend(router, tmp_path / "ct")
         await router.settled(studies=1)
         (listed,) = (await router.get("/deliveries"))["deliveries"]
         detail = await router.get(f"/deliveries/{listed['id']}")
 
-    assert held(peer) == sorted(digest(data_set_of(path)) for path in paths)
+    assert sorted(peer.data_sets().values()) == sorted(map(data_set_of, paths))
     assert [attempt["outcome"] for attempt in detail["attempts"]] == ["committing", "delivered"]
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from tests.corpus import make_ct_series, make_dx
 from tests.delivery.test_folder import holds
 from tests.e2e.stack import data_set_of
-from tests.interop.conftest import live_router, run_blocking
-from tests.interop.test_orthanc import digest
-from tests.peers import ROUTER, dcmtk
+from tests.interop.conftest import dcmsend, live_router
 
 
 async def test_a_folder_gets_whole_studies(data_folder: Path, tmp_path: Path) -> None:
@@ -19,12 +17,10 @@ async def test_a_folder_gets_whole_studies(data_folder: Path, tmp_path: Path) ->
     share.mkdir()
     candidate = f"{{SHARE: {{kind: folder, path: '{share}'}}}}"
     async with live_router(data_folder, candidate) as router:
-        send = ("dcmsend", "+sd", *ROUTER, str(router.port), str(tmp_path / "in"))
-        await run_blocking(lambda: dcmtk(*send))
+        await dcmsend(router, tmp_path / "in")
         await router.settled(studies=2)
 
     studies = [manifest.parent for manifest in share.rglob("_SUCCESS")]
     assert [holds(study) for study in studies] == [True, True]
-    assert sorted(digest(data_set_of(path)) for path in share.rglob("*.dcm")) == sorted(
-        digest(data_set_of(path)) for path in paths
-    )
+    published = map(data_set_of, share.rglob("*.dcm"))
+    assert sorted(published) == sorted(map(data_set_of, paths))

@@ -20,7 +20,7 @@ from pynetdicom.pdu_primitives import (
 
 from tests.corpus import make_ct_series, real_files
 from tests.e2e.stack import data_set_of
-from tests.interop.conftest import live_router, run_blocking
+from tests.interop.conftest import live_router, pynetdicom_scp, run_blocking
 
 VERIFICATION = "1.2.840.10008.1.1"
 PRIVATE_SOP_CLASS = UID("1.2.826.0.1.3680043.8.498.77")
@@ -82,14 +82,8 @@ def writer(answers: Sequence[int], max_pdu: int = 16384) -> Iterator[tuple[int, 
     ae.add_supported_context(VERIFICATION)
     for file in real_files():
         ae.add_supported_context(file.sop_class_uid, file.transfer_syntax_uid)
-    server = ae.start_server(
-        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, handle)]
-    )
-    assert server is not None
-    try:
-        yield server.server_address[1], stored
-    finally:
-        server.shutdown()
+    with pynetdicom_scp(ae, {evt.EVT_C_STORE: handle}) as port:
+        yield port, stored
 
 
 @pytest.mark.parametrize(

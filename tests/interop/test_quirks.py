@@ -309,6 +309,18 @@ def _dcmjs(port: int, files: Sequence[Path], **environment: str) -> str:
     return done.stdout
 
 
+def pynetdicom_echo(router: Router, item: Any) -> Association:
+    """An echo on an association that is negotiated with this item, too."""
+    with tap(router.port) as tapped:
+        ae = AE("PYNETDICOM")
+        ae.add_requested_context("1.2.840.10008.1.1")
+        association = ae.associate(HOST, tapped.port, ae_title=CALLED, ext_neg=[item])
+        association.send_c_echo()
+        association.release()
+    [seen] = tapped.associations
+    return seen
+
+
 DCMTK_WITH_USER = identified(
     *("/usr/bin/storescu", "-R", "-xe", "-usr", "somebody", "-pwd", "secret", "-rsp"),
     *("-aec", CALLED, HOST),
@@ -350,14 +362,8 @@ def test_pynetdicom_says_who_its_user_is_in_every_way(kind: int, router: Router)
     identity.user_identity_type, identity.primary_field = kind, b"somebody"
     if kind == 2:
         identity.secondary_field = b"secret"
-    with tap(router.port) as tapped:
-        ae = AE("PYNETDICOM")
-        ae.add_requested_context("1.2.840.10008.1.1")
-        association = ae.associate(HOST, tapped.port, ae_title=CALLED, ext_neg=[identity])
-        association.send_c_echo()
-        association.release()
+    seen = pynetdicom_echo(router, identity)
 
-    [seen] = tapped.associations
     assert user_information(seen).user_identity.user_identity_type == kind
     assert seen.echoes == 1
 
@@ -385,13 +391,7 @@ def test_pynetdicom_asks_for_several_operations_at_a_time_and_is_given_one(route
     eight = AsynchronousOperationsWindowNegotiation()
     eight.maximum_number_operations_invoked = 8
     eight.maximum_number_operations_performed = 8
-    with tap(router.port) as tapped:
-        ae = AE("PYNETDICOM")
-        ae.add_requested_context("1.2.840.10008.1.1")
-        association = ae.associate(HOST, tapped.port, ae_title=CALLED, ext_neg=[eight])
-        association.send_c_echo()
-        association.release()
+    seen = pynetdicom_echo(router, eight)
 
-    [seen] = tapped.associations
     assert window(answer_to(seen)) == (1, 1)
     assert seen.echoes == 1

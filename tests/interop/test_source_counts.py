@@ -22,16 +22,9 @@ from router.net.counting import count_instances
 from router.net.exchange import RequestorTimeouts
 from tests.corpus import make_study
 from tests.e2e.stack import free_port
-from tests.interop.conftest import live_router, run_blocking
-from tests.interop.test_completion import (
-    OVER,
-    candidate,
-    completed_by,
-    modality,
-    study_of,
-    until,
-)
-from tests.peers import dcmqrscp, dcmtk, orthanc, storescp
+from tests.interop.completing import OVER, completed_by, modality, study_of, until
+from tests.interop.conftest import RouterWith, pynetdicom_scp, run_blocking
+from tests.peers import StoreSCP, dcmqrscp, dcmtk, orthanc, storescp
 
 QUICK = RequestorTimeouts(connect_s=2.0, association_s=2.0, response_s=1.0)
 UNKNOWN = "1.2.3.4.5.6"
@@ -75,12 +68,8 @@ def pynetdicom_pacs(answers: Answers, syntaxes: Sequence[str] = ()) -> Iterator[
     def find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         yield from answers(event.identifier)
 
-    port = free_port()
-    entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
-    try:
+    with pynetdicom_scp(entity, {evt.EVT_C_FIND: find}) as port:
         yield port
-    finally:
-        entity.shutdown()
 
 
 def match(identifier: Dataset, **values: Any) -> Dataset:
@@ -161,7 +150,7 @@ async def test_a_peer_that_is_silent_is_not_waited_for_long() -> None:
 
 
 async def test_a_study_waits_until_all_that_its_pacs_has_is_there(
-    data_folder: Path, tmp_path: Path
+    router_with: RouterWith, writer: StoreSCP, tmp_path: Path
 ) -> None:
     """Orthanc sends one series, and later the other one; quiet says twice that it is complete."""
     series = make_study(tmp_path / "mr", T1=3, T2=4)
@@ -171,40 +160,39 @@ async def test_a_study_waits_until_all_that_its_pacs_has_is_there(
   stable_after: 1h
   sources: {{ORTHANC: {{host: 127.0.0.1, port: {pacs_port}, ae_title: ORTHANC}}}}
 """
-    with storescp(tmp_path / "writer") as writer:
-        async with live_router(data_folder, candidate(writer), completion=policy) as router:
-            modalities = {"router": ["ROUTER", "127.0.0.1", router.port]}
-            with orthanc(
-                tmp_path / "orthanc",
-                port=pacs_port,
-                DicomModalities=modalities,
-                DicomAlwaysAllowFind=True,
-            ) as pacs:
+    async with router_with(policy) as router:
+        modalities = {"router": ["ROUTER", "127.0.0.1", router.port]}
+        with orthanc(
+            tmp_path / "orthanc",
+            port=pacs_port,
+            DicomModalities=modalities,
+            DicomAlwaysAllowFind=True,
+        ) as pacs:
 
-                def keep(paths: Sequence[Path]) -> list[str]:
-                    return [pacs.post("/instances", path.read_bytes())["ID"] for path in paths]
+            def keep(paths: Sequence[Path]) -> list[str]:
+                return [pacs.post("/instances", path.read_bytes())["ID"] for path in paths]
 
-                def send(names: Sequence[str]) -> None:
-                    pacs.post("/modalities/router/store", json.dumps(names).encode())
+            def send(names: Sequence[str]) -> None:
+                pacs.post("/modalities/router/store", json.dumps(names).encode())
 
-                first = await run_blocking(keep, series["T1"])
-                second = await run_blocking(keep, series["T2"])
-                await run_blocking(send, first)
-                whole = study_of(series["T1"])
-                await until(router, whole, "open", instances=3)
-                other = make_study(tmp_path / "other", T1=1)["T1"]
-                async with modality(router, "MR1") as another:  # whose studies nobody counts
-                    await another(other)
-                await until(router, study_of(other), *OVER)
-                await until(router, whole, "open", instances=3)
-                await run_blocking(send, second)
-                study = await until(router, whole, *OVER)
-        assert len(writer.data_sets()) == 8
+            first = await run_blocking(keep, series["T1"])
+            second = await run_blocking(keep, series["T2"])
+            await run_blocking(send, first)
+            whole = study_of(series["T1"])
+            await until(router, whole, "open", instances=3)
+            other = make_study(tmp_path / "other", T1=1)["T1"]
+            async with modality(router, "MR1") as another:  # whose studies nobody counts
+                await another(other)
+            await until(router, study_of(other), *OVER)
+            await until(router, whole, "open", instances=3)
+            await run_blocking(send, second)
+            study = await until(router, whole, *OVER)
+    assert len(writer.data_sets()) == 8
     assert completed_by(study) == ["the source counts as many instances as have arrived"]
 
 
 async def test_a_pacs_that_does_not_answer_leaves_its_studies_to_the_timers(
-    data_folder: Path, tmp_path: Path
+    router_with: RouterWith, writer: StoreSCP, tmp_path: Path
 ) -> None:
     paths = make_study(tmp_path / "mr", T1=2)["T1"]
     policy = f"""
@@ -212,10 +200,9 @@ async def test_a_pacs_that_does_not_answer_leaves_its_studies_to_the_timers(
   stable_after: 1h
   sources: {{MR1: {{host: 127.0.0.1, port: {free_port()}, ae_title: PACS}}}}
 """
-    with storescp(tmp_path / "writer") as writer:
-        async with live_router(data_folder, candidate(writer), completion=policy) as router:
-            async with modality(router, "MR1") as send:
-                await send(paths)
-            study = await until(router, study_of(paths), *OVER)
-        assert len(writer.data_sets()) == 2
+    async with router_with(policy) as router:
+        async with modality(router, "MR1") as send:
+            await send(paths)
+        study = await until(router, study_of(paths), *OVER)
+    assert len(writer.data_sets()) == 2
     assert completed_by(study) == ["all associations released, quiet for 0.3 s"]

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from tests.corpus import make_ct_series, make_dx
 from tests.e2e.stack import data_set_of
-from tests.interop.conftest import live_router, run_blocking
-from tests.interop.test_orthanc import digest, held
-from tests.peers import ROUTER, dcmtk, orthanc, orthanc_plugin
+from tests.interop.conftest import dcmsend, live_router
+from tests.peers import orthanc, orthanc_plugin
 
 
 async def test_a_dicomweb_server_holds_the_same_bytes(data_folder: Path, tmp_path: Path) -> None:
@@ -18,10 +17,9 @@ async def test_a_dicomweb_server_holds_the_same_bytes(data_folder: Path, tmp_pat
     with orthanc(tmp_path / "orthanc", Plugins=[plugin]) as peer:
         candidate = f"{{VNA: {{kind: stow-rs, url: '{peer.url}/dicom-web/'}}}}"
         async with live_router(data_folder, candidate) as router:
-            send = ("dcmsend", "+sd", *ROUTER, str(router.port), str(tmp_path / "in"))
-            await run_blocking(lambda: dcmtk(*send))
+            await dcmsend(router, tmp_path / "in")
             await router.settled(studies=2)
             listed = (await router.get("/deliveries"))["deliveries"]
 
         assert sorted(one["delivered"] for one in listed) == [1, 40]
-        assert held(peer) == sorted(digest(data_set_of(path)) for path in paths)
+        assert sorted(peer.data_sets().values()) == sorted(map(data_set_of, paths))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
@@ -15,35 +15,18 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, MRImageStorage, RLELossless
 from pynetdicom import AE, evt
 
-from router.clock import SystemClock
-from router.commitment.awaited import AwaitedReports
-from router.delivery.destinations.commitment import CommitmentRequestor
 from router.delivery.destinations.dimse import DimseDestination
 from router.domain.candidate import Candidate
 from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
 from router.domain.reach import DimseReach
-from router.net.exchange import RequestorTimeouts
 from router.spool.log import LocalSpool
 from tests.delivery.spooled import item_of, put, spooled
 from tests.e2e.stack import data_set_of
-from tests.interop.conftest import live_router, run_blocking
-from tests.peers import ROUTER, dcmtk
-from tests.spool.helpers import a_spool, identity, segments
+from tests.interop.conftest import dcmsend, live_router, pynetdicom_scp
+from tests.peers import dcmtk
+from tests.spool.helpers import identity, segments
 
 RLE, JPEG_LS = "MR_small_RLE.dcm", "MR_small_jpeg_ls_lossless.dcm"
-
-
-@pytest.fixture
-async def spool(tmp_path: Path) -> AsyncIterator[LocalSpool]:
-    async with a_spool(tmp_path / "spool") as made:
-        yield made
-
-
-@pytest.fixture
-def destination(spool: LocalSpool) -> DimseDestination:
-    timeouts = RequestorTimeouts(5.0, 10.0, 30.0)
-    commitments = CommitmentRequestor("ROUTER", timeouts, AwaitedReports(), 5.0)
-    return DimseDestination(spool, "ROUTER", timeouts, commitments, SystemClock())
 
 
 @contextmanager
@@ -58,13 +41,8 @@ def writer(*syntaxes: str) -> Iterator[tuple[int, list[tuple[str, bytes]]]]:
     ae = AE("WRITER")
     for sop_class in (MRImageStorage, identity().sop_class_uid):
         ae.add_supported_context(sop_class, list(syntaxes))
-    handlers: list[Any] = [(evt.EVT_C_STORE, handle)]
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-    assert server is not None
-    try:
-        yield server.server_address[1], stored
-    finally:
-        server.shutdown()
+    with pynetdicom_scp(ae, {evt.EVT_C_STORE: handle}) as port:
+        yield port, stored
 
 
 async def send(
@@ -160,8 +138,7 @@ async def test_the_delivery_says_that_it_was_transcoded(data_folder: Path) -> No
     with writer(ExplicitVRLittleEndian) as (port, stored):
         candidate = f"{{WRITER: {{host: 127.0.0.1, port: {port}, transcode: when-refused}}}}"
         async with live_router(data_folder, candidate) as router:
-            send_it = ("dcmsend", *ROUTER, str(router.port), str(real(RLE)))
-            await run_blocking(lambda: dcmtk(*send_it))
+            await dcmsend(router, real(RLE))
             await router.settled(studies=1)
             (delivery,) = (await router.get("/deliveries"))["deliveries"]
 

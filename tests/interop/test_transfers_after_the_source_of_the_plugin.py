@@ -10,9 +10,8 @@ from pathlib import Path
 from tests.corpus import make_ct_series, make_dx
 from tests.delivery.transfers_peer import transfers_peer
 from tests.e2e.stack import data_set_of
-from tests.interop.conftest import live_router, run_blocking
-from tests.interop.test_orthanc import digest, held
-from tests.peers import ROUTER, dcmtk, orthanc
+from tests.interop.conftest import dcmsend, live_router, run_blocking
+from tests.peers import orthanc
 
 
 async def test_a_study_is_committed_whole_and_then_compared(
@@ -24,14 +23,12 @@ async def test_a_study_is_committed_whole_and_then_compared(
         async with transfers_peer(peer.url) as front:
             candidate = f"{{ORTHANC: {{kind: orthanc-transfers, url: '{front.url}', gzip: true}}}}"
             async with live_router(data_folder, candidate) as router:
-                send = ("dcmsend", "+sd", *ROUTER, str(router.port), str(tmp_path / "in"))
-                await run_blocking(lambda: dcmtk(*send))
+                await dcmsend(router, tmp_path / "in")
                 await router.settled(studies=2)
                 listed = (await router.get("/deliveries"))["deliveries"]
                 detail = await router.get(f"/deliveries/{listed[0]['id']}")
 
             assert sorted(map(len, front.committed)) == [1, 20]
             assert [one["outcome"] for one in detail["attempts"]] == ["committing", "delivered"]
-            assert await run_blocking(held, peer) == sorted(
-                digest(data_set_of(path)) for path in paths
-            )
+            held = await run_blocking(peer.data_sets)
+            assert sorted(held.values()) == sorted(map(data_set_of, paths))
