@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from router.domain.candidate import Priority
 from router.domain.delivery import (
@@ -18,7 +18,7 @@ from router.domain.delivery import (
 from router.domain.errors import StateConflict, UnknownStudy
 from router.domain.study import RevisionState
 from router.ledger.deliveries import settle
-from router.ledger.routing import count_items, insert_delivery
+from router.ledger.routing import count_items, count_up, create_items, insert_delivery
 from router.ledger.rows import SELECT_DELIVERIES, delivery_of, load_delivery
 from router.ledger.schema import delivery, delivery_item, instance, revision, study
 from router.ports import Intervention
@@ -118,7 +118,7 @@ def _resend(
         _reopen(connection, revision_id)
         former = latest.get(ae_title)
         if former is None:
-            wanted.append(_create_whole(connection, revision_id, ae_title, at))
+            wanted.append(_create(connection, revision_id, ae_title, at, Priority.NORMAL))
             continue
         new = _copy(connection, former, ae_title, at)
         wanted.append(new)
@@ -191,45 +191,21 @@ def _copy(connection: Connection, former: Delivery, ae_title: str, at: datetime)
     )
 
 
-def _create_whole(
-    connection: Connection, revision_id: int, ae_title: str, at: datetime
-) -> Delivery:
-    """Create a delivery of a whole revision."""
-    whole = instance.c.revision_id == revision_id
-    return _create(connection, revision_id, ae_title, at, Priority.NORMAL, whole)
-
-
 def _create(
     connection: Connection,
     revision_id: int,
     ae_title: str,
     at: datetime,
     priority: int,
-    which: ColumnElement[bool],
+    *which: ColumnElement[bool],
 ) -> Delivery:
+    """Create a delivery of instances of a revision: of all, or of some ``which``."""
     delivery_id = insert_delivery(
         connection, revision_id, ae_title, at, priority=priority, required=True
     )
-    connection.execute(
-        insert(delivery_item).from_select(
-            ["delivery_id", "instance_id", "state", "attempts", "reason"],
-            select(
-                literal(delivery_id),
-                instance.c.id,
-                literal(ItemState.PENDING, delivery_item.c.state.type),
-                literal(0),
-                literal(""),
-            ).where(which),
-        )
-    )
-    of_delivery = delivery_item.c.delivery_id == delivery_id
-    _check_retained(connection, of_delivery)
-    count, size = count_items(connection, of_delivery)
-    connection.execute(
-        update(delivery)
-        .where(delivery.c.id == delivery_id)
-        .values(instances=count, total_bytes=size, remaining_bytes=size)
-    )
+    create_items(connection, revision_id, delivery.c.id == delivery_id, *which)
+    _check_retained(connection, delivery_item.c.delivery_id == delivery_id)
+    count_up(connection, delivery_id)
     return load_delivery(connection, delivery_id)
 
 

@@ -152,7 +152,7 @@ def _create_deliveries(
     by_id = dict(zip(made, chosen, strict=True))
     whole = [number for number, choice in by_id.items() if choice.instance_ids is None]
     for some in chunks(whole):
-        _create_items(connection, revision_id, delivery.c.id.in_(some))
+        create_items(connection, revision_id, delivery.c.id.in_(some))
     for number, choice in by_id.items():
         if choice.instance_ids is not None:
             _name_items(connection, revision_id, number, choice.ae_title, choice.instance_ids)
@@ -183,19 +183,11 @@ def _name_items(
 ) -> None:
     """The items of a delivery that gets some of the revision only."""
     for some in chunks(instance_ids):
-        _create_items(
-            connection, revision_id, delivery.c.id == delivery_id, instance.c.id.in_(some)
-        )
-    count, size = count_items(connection, delivery_item.c.delivery_id == delivery_id)
-    if count != len(set(instance_ids)):
+        create_items(connection, revision_id, delivery.c.id == delivery_id, instance.c.id.in_(some))
+    if count_up(connection, delivery_id) != len(set(instance_ids)):
         raise StateConflict(
             f"the decision sends {ae_title} instances that its revision does not hold"
         )
-    connection.execute(
-        update(delivery)
-        .where(delivery.c.id == delivery_id)
-        .values(instances=count, total_bytes=size, remaining_bytes=size)
-    )
 
 
 NEW_DELIVERY: Values = {
@@ -235,7 +227,7 @@ def insert_delivery(
     return delivery_id
 
 
-def _create_items(connection: Connection, revision_id: int, *which: ColumnElement[bool]) -> None:
+def create_items(connection: Connection, revision_id: int, *which: ColumnElement[bool]) -> None:
     """One pending item for each of these deliveries and each of these instances of the revision."""
     chosen = select(
         delivery.c.id,
@@ -250,6 +242,17 @@ def _create_items(connection: Connection, revision_id: int, *which: ColumnElemen
             chosen.where(instance.c.revision_id == revision_id, *which),
         )
     )
+
+
+def count_up(connection: Connection, delivery_id: int) -> int:
+    """Write into a new delivery how many items it has, and of how many bytes; their number."""
+    count, size = count_items(connection, delivery_item.c.delivery_id == delivery_id)
+    connection.execute(
+        update(delivery)
+        .where(delivery.c.id == delivery_id)
+        .values(instances=count, total_bytes=size, remaining_bytes=size)
+    )
+    return count
 
 
 def count_instances(connection: Connection, which: ColumnElement[bool]) -> tuple[int, int]:
