@@ -29,6 +29,7 @@ from router.domain.commitment import (
 from router.domain.errors import RouterError
 from router.domain.retry import RetryPolicy
 from router.net.exchange import RequestorTimeouts
+from router.workers import Workers
 
 MAX_WAITING = 64
 REPORTERS = 4
@@ -60,29 +61,23 @@ class ArchiveCommitment:
         self._addresses = addresses
         self._sender = AssociationReportSender(addresses, 0, RequestorTimeouts())
         self._retry = retry or RetryPolicy()
-        self._send, self._receive = anyio.create_memory_object_stream[_Job](MAX_WAITING)
+        self._workers = Workers(self._work, REPORTERS, MAX_WAITING)
 
     async def accept(
         self, request: CommitmentRequest, requester: Requester, way_back: WayBack | None
     ) -> int:
         """Take a request on; the DIMSE status to answer."""
-        try:
-            self._send.send_nowait(_Job(request, requester, way_back))
-        except anyio.WouldBlock:
-            return statuses.RESOURCE_LIMITATION
-        return statuses.SUCCESS
+        if self._workers.offer(_Job(request, requester, way_back)):
+            return statuses.SUCCESS
+        return statuses.RESOURCE_LIMITATION
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Report until cancelled."""
-        async with self._send, self._receive, anyio.create_task_group() as tasks:
-            for _ in range(REPORTERS):
-                tasks.start_soon(self._work)
-            task_status.started()
+        await self._workers.run(task_status=task_status)
 
-    async def _work(self) -> None:
-        async for job in self._receive:
-            said = await anyio.to_thread.run_sync(self._judged, job.request)
-            await self._report(job, said)
+    async def _work(self, job: _Job) -> None:
+        said = await anyio.to_thread.run_sync(self._judged, job.request)
+        await self._report(job, said)
 
     def _judged(self, request: CommitmentRequest) -> CommitmentReport:
         asked = {reference.sop_instance_uid for reference in request.references}

@@ -22,6 +22,7 @@ from router.dicom.handlers import AssociationInfo, Respond
 from router.dicom.negotiation import AcceptedContext
 from router.domain.commitment import CommitmentRequest, Requester
 from router.domain.errors import CannotUnderstand, RouterError
+from router.workers import Workers
 
 WORKERS = 2
 MAX_WAITING = 64
@@ -57,7 +58,7 @@ class CommitmentOperations:
     def __init__(self, service: Commitments, awaited: AwaitedReports):
         self._service = service
         self._awaited = awaited
-        self._send, self._receive = anyio.create_memory_object_stream[_Job](MAX_WAITING)
+        self._workers = Workers(self._work, WORKERS, MAX_WAITING)
         self._waiting_bytes = 0
 
     def request(
@@ -90,26 +91,18 @@ class CommitmentOperations:
     def _enqueued(self, job: _Job) -> bool:
         """Whether there was room for it."""
         size = len(job.data)
-        if self._waiting_bytes + size > MAX_WAITING_BYTES:
-            return False
-        try:
-            self._send.send_nowait(job)
-        except anyio.WouldBlock:
+        if self._waiting_bytes + size > MAX_WAITING_BYTES or not self._workers.offer(job):
             return False
         self._waiting_bytes += size
         return True
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled."""
-        async with self._send, self._receive, anyio.create_task_group() as tasks:
-            for _ in range(WORKERS):
-                tasks.start_soon(self._work)
-            task_status.started()
+        await self._workers.run(task_status=task_status)
 
-    async def _work(self) -> None:
-        async for job in self._receive:
-            self._waiting_bytes -= len(job.data)
-            job.respond(_response(job.message, await self._deal_with(job)))
+    async def _work(self, job: _Job) -> None:
+        self._waiting_bytes -= len(job.data)
+        job.respond(_response(job.message, await self._deal_with(job)))
 
     async def _deal_with(self, job: _Job) -> int:
         try:

@@ -13,6 +13,7 @@ from router.dicom.scan_stored import scan_stored
 from router.dicom.scanner import ScanLimits, ScanPlan, ScanResult
 from router.domain.errors import RouterError, SpoolFull
 from router.ports import SpoolWriter
+from router.workers import Workers
 
 WORKERS = 2
 MAX_WAITING = 1024
@@ -36,32 +37,25 @@ class Inspector:
     def __init__(self, plan: ScanPlan, limits: ScanLimits):
         self._plan = plan
         self._limits = limits
-        self._send, self._receive = anyio.create_memory_object_stream[_Job](MAX_WAITING)
+        self._workers = Workers(self._work, WORKERS, MAX_WAITING)
 
     def submit(self, writer: SpoolWriter, transfer_syntax_uid: str, inspected: Inspected) -> None:
         """Scan what ``writer`` holds; ``inspected`` gets the result.
 
         Raises ``SpoolFull`` where it will not: too many wait already, or the router stops.
         """
-        try:
-            self._send.send_nowait(_Job(writer, transfer_syntax_uid, inspected))
-        except anyio.WouldBlock as full:
+        if not self._workers.offer(_Job(writer, transfer_syntax_uid, inspected)):
             raise SpoolFull(
-                f"{MAX_WAITING} deflated instances already wait for inspection; send again later"
-            ) from full
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError) as closed:
-            raise SpoolFull("the router is stopping; send again later") from closed
+                f"{MAX_WAITING} deflated instances already wait for inspection, "
+                "or the router is stopping; send again later"
+            )
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled."""
-        async with self._send, self._receive, anyio.create_task_group() as tasks:
-            for _ in range(WORKERS):
-                tasks.start_soon(self._work)
-            task_status.started()
+        await self._workers.run(task_status=task_status)
 
-    async def _work(self) -> None:
-        async for job in self._receive:
-            job.inspected(await self._scan(job))
+    async def _work(self, job: _Job) -> None:
+        job.inspected(await self._scan(job))
 
     async def _scan(self, job: _Job) -> ScanResult | RouterError:
         try:

@@ -20,6 +20,7 @@ from router.dicom.dimse import CFindRQ, CFindRSP, Message
 from router.dicom.handlers import AssociationInfo, Respond
 from router.dicom.negotiation import AcceptedContext
 from router.domain.errors import CannotUnderstand
+from router.workers import Workers
 
 WORKERS = 4
 MAX_WAITING = 64
@@ -54,7 +55,7 @@ class Finder:
 
     def __init__(self, index: Index):
         self._index = index
-        self._send, self._receive = anyio.create_memory_object_stream[_Job](MAX_WAITING)
+        self._workers = Workers(self._answer, WORKERS, MAX_WAITING)
 
     def request(
         self,
@@ -67,33 +68,27 @@ class Finder:
         """Take a C-FIND of the Study Root model."""
         if not isinstance(message, CFindRQ) or context.abstract_syntax != uids.STUDY_ROOT_FIND:
             return False
-        try:
-            job = _Job(info, message, context.transfer_syntax, data or b"", respond)
-            self._send.send_nowait(job)
-        except anyio.WouldBlock:
+        job = _Job(info, message, context.transfer_syntax, data or b"", respond)
+        if not self._workers.offer(job):
             self._end(message, respond, statuses.OUT_OF_RESOURCES, "too many queries wait")
         return True
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled."""
-        async with self._send, self._receive, anyio.create_task_group() as tasks:
-            for _ in range(WORKERS):
-                tasks.start_soon(self._work)
-            task_status.started()
+        await self._workers.run(task_status=task_status)
 
-    async def _work(self) -> None:
-        async for job in self._receive:
-            found = await anyio.to_thread.run_sync(self._find, job)
-            if isinstance(found, _Refused):
-                self._end(job.request, job.respond, found.status, found.comment)
-                continue
-            for number, answer in enumerate(found, 1):
-                sop_class = job.request.sop_class_uid
-                pending = CFindRSP(job.request.message_id, sop_class, PENDING, has_data_set=True)
-                job.respond(pending, answer)
-                if number % ANSWERS_AT_ONCE == 0:
-                    await checkpoint()
-            self._end(job.request, job.respond, statuses.SUCCESS, "")
+    async def _answer(self, job: _Job) -> None:
+        found = await anyio.to_thread.run_sync(self._find, job)
+        if isinstance(found, _Refused):
+            self._end(job.request, job.respond, found.status, found.comment)
+            return
+        for number, answer in enumerate(found, 1):
+            sop_class = job.request.sop_class_uid
+            pending = CFindRSP(job.request.message_id, sop_class, PENDING, has_data_set=True)
+            job.respond(pending, answer)
+            if number % ANSWERS_AT_ONCE == 0:
+                await checkpoint()
+        self._end(job.request, job.respond, statuses.SUCCESS, "")
 
     def _find(self, job: _Job) -> list[bytes] | _Refused:
         try:

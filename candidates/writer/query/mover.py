@@ -24,6 +24,7 @@ from router.dicom.negotiation import AcceptedContext, Pair, group_contexts, prop
 from router.dicom.query import QueryLevel
 from router.domain.errors import CannotUnderstand, RouterError, SpoolFailed
 from router.net.requestor import RequestedAssociation, associate
+from router.workers import Workers
 
 WORKERS = 2
 MAX_WAITING = 16
@@ -101,7 +102,7 @@ class Mover:
         """``destinations``: who may be sent to, host and port by AE title."""
         self._archive = archive
         self._destinations = destinations
-        self._send, self._receive = anyio.create_memory_object_stream[_Job](MAX_WAITING)
+        self._workers = Workers(self._work, WORKERS, MAX_WAITING)
 
     def request(
         self,
@@ -118,25 +119,19 @@ class Mover:
         if message.move_destination not in self._destinations:
             job.end(DESTINATION_UNKNOWN, f"unknown: {message.move_destination}")
             return True
-        try:
-            self._send.send_nowait(job)
-        except anyio.WouldBlock:
+        if not self._workers.offer(job):
             job.end(UNABLE_TO_PERFORM, "too many retrievals wait")
         return True
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Send until cancelled."""
-        async with self._send, self._receive, anyio.create_task_group() as tasks:
-            for _ in range(WORKERS):
-                tasks.start_soon(self._work)
-            task_status.started()
+        await self._workers.run(task_status=task_status)
 
-    async def _work(self) -> None:
-        async for job in self._receive:
-            try:
-                await self._move(job)
-            except _Refused as refused:
-                job.end(refused.status, refused.comment)
+    async def _work(self, job: _Job) -> None:
+        try:
+            await self._move(job)
+        except _Refused as refused:
+            job.end(refused.status, refused.comment)
 
     async def _move(self, job: _Job) -> None:
         instances = await anyio.to_thread.run_sync(self._asked, job)
