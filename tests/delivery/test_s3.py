@@ -105,7 +105,11 @@ class Case:
         ]
 
     async def send(
-        self, items: Sequence[DeliveryItem], response_s: float = 20.0, **changes: Any
+        self,
+        items: Sequence[DeliveryItem],
+        response_s: float = 20.0,
+        rate: int | None = None,
+        **changes: Any,
     ) -> Sequence[Outcome]:
         """One transfer."""
         destination = S3Destination(
@@ -113,7 +117,7 @@ class Case:
         )
         credentials = Credentials(Secret(variable="S3_SECRET"), "router")
         reach = S3Reach(self.store.url, self.store.bucket, "us-east-1", credentials, TEMPLATE)
-        candidate = Candidate("LAKE", "", 0, "s3", replace(reach, **changes))
+        candidate = Candidate("LAKE", "", 0, "s3", replace(reach, **changes), rate=rate)
         of_study = replace(delivery(), study_instance_uid="1.2.3")
         with anyio.fail_after(60):
             return await destination.transfer(candidate, of_study, items)
@@ -172,6 +176,17 @@ async def test_a_later_revision_joins_the_study_and_its_manifest(case: Case) -> 
 
     assert case.store.holds()
     assert len(case.store.objects()) == 4
+
+
+async def test_an_object_may_take_as_long_as_the_rate_of_the_candidate_asks_for(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.delivery.destinations.s3.SLOWEST_BYTES_PER_S", 1e12)
+    items = await case.items(20 * MIB)
+
+    assert await case.send(items, response_s=4.0, rate=4 * MIB) == [STORED]  # takes 5 s
+
+    assert case.store.holds()
 
 
 async def test_bytes_that_have_changed_keep_the_whole_study_back(case: Case) -> None:

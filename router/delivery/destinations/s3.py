@@ -31,7 +31,7 @@ from router.delivery.destinations.publication import (
     read_manifest,
 )
 from router.delivery.destinations.secrets import read_secret
-from router.delivery.destinations.streams import FileStream, Paced, digests, file_length
+from router.delivery.destinations.streams import FileStream, Paced, digests, file_length, patient
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport
 from router.domain.delivery import Delivery, DeliveryItem, Outcome
@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 
 PART_BYTES = 8 * 1024**2
 """Larger objects are uploaded in parts of this size, and completed after the last of them."""
+AT_ONCE = 2
+"""So many parts of an object are under way at a time."""
 SLOWEST_BYTES_PER_S = 1e6
-"""An object may take so much longer than a request."""
+"""What is under way may take so much longer than a request."""
 
 
 class S3Destination:
@@ -110,12 +112,18 @@ class _Bucket:
         self._response_s = response_s
 
     async def put(self, path: str, body: bytes | AsyncIterator[memoryview], length: int) -> None:
-        """Put an object, which appears when it is whole; ``length`` is that of the body."""
+        """Put an object, which appears when it is whole; ``length`` is that of the body.
+
+        A body that is read as it is sent may take as long as reading it does.
+        """
         import obstore
 
-        with self._in_words(length / SLOWEST_BYTES_PER_S):
+        part_s = min(length, AT_ONCE * PART_BYTES) / SLOWEST_BYTES_PER_S
+        with self._in_words(part_s) as scope:
+            if not isinstance(body, bytes):
+                body = patient(body, scope, self._response_s + part_s, 0.0)
             await obstore.put_async(
-                self._store, path, body, chunk_size=PART_BYTES, max_concurrency=2
+                self._store, path, body, chunk_size=PART_BYTES, max_concurrency=AT_ONCE
             )
 
     async def get(self, path: str) -> bytes | None:
@@ -145,14 +153,14 @@ class _Bucket:
             await obstore.list_with_delimiter_async(self._store, prefix=PUBLISHING)
 
     @contextmanager
-    def _in_words(self, longer_s: float = 0.0) -> Iterator[None]:
+    def _in_words(self, longer_s: float = 0.0) -> Iterator[anyio.CancelScope]:
         """Raises ``CandidateUnavailable`` for what the store answers, but not for the spool's."""
         from obstore.exceptions import BaseError
 
         limit_s = self._response_s + longer_s
         try:
-            with anyio.fail_after(limit_s):
-                yield
+            with anyio.fail_after(limit_s) as scope:
+                yield scope
         except TimeoutError as error:
             raise PeerTimeout(f"{self._who} did not answer within {limit_s:g} s") from error
         except (BaseError, OSError) as error:

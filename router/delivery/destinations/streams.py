@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from typing import TypeVar
+
+import anyio
 
 from router.delivery.destinations.outcomes import spoiling
 from router.delivery.destinations.verified import VerifiedSource
@@ -14,6 +17,8 @@ from router.net.requestor import DataSource
 from router.ports import Spool, SpoolReader
 
 PIECE_BYTES = 128 * 1024
+
+T = TypeVar("T")
 
 Paced = Callable[[DataSource], DataSource]
 """Gives a source the rate that its candidate may be sent to."""
@@ -121,3 +126,17 @@ class _Unverified:
 def not_paced(source: DataSource) -> DataSource:
     """As fast as it goes."""
     return source
+
+
+async def patient(
+    pieces: AsyncIterable[T], scope: anyio.CancelScope, piece_s: float, longer_s: float
+) -> AsyncIterator[T]:
+    """The pieces; whenever one was taken, the scope's time begins anew.
+
+    However long all of them take, at the rate that is allowed: each has ``piece_s`` seconds, and
+    what comes after the last one ``longer_s`` more.
+    """
+    async for piece in pieces:
+        yield piece
+        scope.deadline = anyio.current_time() + piece_s
+    scope.deadline = anyio.current_time() + piece_s + longer_s

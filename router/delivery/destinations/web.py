@@ -21,6 +21,7 @@ import anyio
 
 from router import __version__
 from router.delivery.destinations.secrets import read_secret, tls_context
+from router.delivery.destinations.streams import patient
 from router.domain.candidate import Candidate
 from router.domain.errors import AssociationLost, CandidateUnavailable, PeerTimeout
 from router.domain.reach import Credentials, TlsFiles, WebReach
@@ -143,7 +144,7 @@ class WebSession:
                     body = _Bytes(body)
                 if body is not None:
                     more["Content-Length"] = str(body.length)
-                    sent = _patient(body, scope, self._response_s, longer_s)
+                    sent = patient(body, scope, self._response_s, longer_s)
                 async with self._session.request(
                     method, self._url + path, data=sent, headers=more, allow_redirects=False
                 ) as response:
@@ -237,16 +238,6 @@ class WebSession:
             return CandidateUnavailable(f"{self.who}: TLS failed: {alert.reason or alert}")
         reason = str(error) or type(error).__name__
         return AssociationLost(f"{self.who}: the connection broke: {reason}")
-
-
-async def _patient(
-    body: Body, scope: anyio.CancelScope, response_s: float, longer_s: float
-) -> AsyncIterator[bytes | memoryview]:
-    """The body; whenever a piece of it was taken, the waiting begins anew."""
-    async for piece in body:
-        yield piece
-        scope.deadline = anyio.current_time() + response_s
-    scope.deadline = anyio.current_time() + response_s + longer_s
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
