@@ -20,7 +20,6 @@ from router.domain.study import RevisionKey
 from router.ports import Clock, Ledger
 
 LEDGER_RETRY_S = 1.0
-NOT_COMMITTED = "everything is stored, nothing is committed yet"
 UNWRITTEN_AT_MOST = 4  # times the results that are written at once
 
 T = TypeVar("T")
@@ -108,6 +107,20 @@ class Books:
         else:
             self._queue.fill(queued, items, last=len(items) < page)
 
+    async def _begin(self, queued: QueuedDelivery) -> None:
+        now = self._clock.now()
+        await self._insist(lambda: self._ledger.begin_attempt(queued.delivery.id, now))
+        delivery = queued.delivery  # as it is now: a person may have revived it meanwhile
+        self._queue.begin(
+            queued,
+            replace(
+                delivery,
+                state=DeliveryState.ACTIVE,
+                attempts=delivery.attempts + 1,
+                next_attempt_at=None,
+            ),
+        )
+
     async def end(
         self, queued: QueuedDelivery, state: DeliveryState, reason: str, due: float
     ) -> Delivery | None:
@@ -136,11 +149,11 @@ class Books:
         settled = await self._insist(
             lambda: self._ledger.end_attempt(delivery.id, state, now, next_attempt_at, reason)
         )
-        delivery = replace(delivery, state=state, next_attempt_at=next_attempt_at, reason=reason)
-        _report(delivery)
+        ended = replace(delivery, state=state, next_attempt_at=next_attempt_at, reason=reason)
+        _report(ended, former=delivery.state)
         if settled is not None:
             self._on_settled(settled)
-        return delivery
+        return ended
 
     # -- storage commitment ------------------------------------------------------------------------
 
@@ -164,20 +177,6 @@ class Books:
         """Write down what the candidate said, and when it is tried again if it has to be."""
         return await self._write_end(delivery, state, reason, due)
 
-    async def _begin(self, queued: QueuedDelivery) -> None:
-        now = self._clock.now()
-        await self._insist(lambda: self._ledger.begin_attempt(queued.delivery.id, now))
-        delivery = queued.delivery  # as it is now: a person may have revived it meanwhile
-        self._queue.begin(
-            queued,
-            replace(
-                delivery,
-                state=DeliveryState.ACTIVE,
-                attempts=delivery.attempts + 1,
-                next_attempt_at=None,
-            ),
-        )
-
     def _forget(self, queued: QueuedDelivery, conflict: StateConflict) -> None:
         self._queue.remove(queued)
         log.warning(
@@ -199,7 +198,7 @@ class Books:
                 await self._clock.sleep(LEDGER_RETRY_S)
 
 
-def _report(delivery: Delivery) -> None:
+def _report(delivery: Delivery, former: DeliveryState) -> None:
     """Say how an attempt ended, as loudly as somebody has to act on it."""
     known = {
         "ae_title": delivery.ae_title,
@@ -211,7 +210,7 @@ def _report(delivery: Delivery) -> None:
         log.info("study delivered", instances=delivery.instances, **known)
     elif delivery.state is DeliveryState.DEAD:
         log.error("delivery is dead; a person has to decide", reason=delivery.reason, **known)
-    elif delivery.state is DeliveryState.COMMITTING and NOT_COMMITTED not in delivery.reason:
+    elif delivery.state is DeliveryState.COMMITTING and former is not DeliveryState.COMMITTING:
         log.info("study stored; the candidate is asked to commit itself to it", **known)
     else:
         log.warning("delivery will be tried again", reason=delivery.reason, **known)

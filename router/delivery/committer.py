@@ -15,7 +15,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from router.delivery.books import NOT_COMMITTED, Books
+from router.delivery.books import Books
 from router.delivery.expected import EXPECTED, told
 from router.delivery.settings import DeliverySettings
 from router.delivery.verdict import judge
@@ -33,6 +33,7 @@ from router.domain.delivery import (
 from router.domain.errors import StateConflict
 from router.ports import Clock, Destination
 
+NOT_COMMITTED = "everything is stored, nothing is committed yet"
 AT_ONCE = 16
 """So many requests of one candidate wait for their reports side by side."""
 
@@ -156,10 +157,9 @@ class Committer:
         entry.failures += 1
         retry = self._settings.retry
         entry.due = self._clock.monotonic() + retry.delay_s(entry.failures)
-        age_s = (self._clock.now() - entry.delivery.tried_since).total_seconds()
         reason = f"{NOT_COMMITTED}: {reason}"
         state = DeliveryState.COMMITTING
-        if retry.gives_up(age_s):
+        if self._settings.gives_up(entry.delivery, self._clock.now()):
             state, reason = DeliveryState.DEAD, f"given up: {reason}"
         delivery = await self._books.end_asking(entry.delivery, state, reason, entry.due)
         if state.is_terminal:

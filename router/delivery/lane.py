@@ -171,14 +171,13 @@ class Lane:
 
     async def _end_attempt(self, queued: QueuedDelivery) -> None:
         delivery, is_registered = queued.delivery, self._gate.candidate is not None
-        age_s = (self._clock.now() - delivery.tried_since).total_seconds()
         state, reason = judge(
             delivery,
             queued.setbacks,
             queued.refusals,
             why_stopped=queued.stopped,
             notes=queued.notes,
-            gives_up=is_registered and self._settings.retry.gives_up(age_s),
+            gives_up=is_registered and self._settings.gives_up(delivery, self._clock.now()),
         )
         due = NEVER
         if state is DeliveryState.RETRYING:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from router.domain.delivery import Delivery
 from router.domain.retry import RetryPolicy
 
 
@@ -22,3 +24,7 @@ class DeliverySettings:
     """So many dropped associations refuse an instance for good; the last ones when it was alone."""
     setbacks_allowed: int = 4
     """Temporary failures in a row before a candidate is left alone."""
+
+    def gives_up(self, delivery: Delivery, now: datetime) -> bool:
+        """Whether a delivery has been tried for as long as anything is."""
+        return self.retry.gives_up((now - delivery.tried_since).total_seconds())

@@ -25,6 +25,7 @@ from router.domain.views import DeliveryDetail
 from router.domain.window import Hours
 from router.ledger.database import Database
 from router.ledger.ledger import BUSY_TIMEOUT_S, SqlLedger
+from router.ports import Destination
 from tests.clock import ManualClock
 from tests.delivery.writers import Writer, Writers
 from tests.ledger.builders import choice, instance, route
@@ -84,7 +85,12 @@ class Hospital:
     registered: dict[str, Candidate] = field(default_factory=dict)
     settled: list[RevisionKey] = field(default_factory=list)
     settings: DeliverySettings = SETTINGS
+    destinations: dict[str, Destination] = field(default_factory=dict)
+    """By kind of candidate; ``test`` are the writers."""
     _segments: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        self.destinations["test"] = self.writers
 
     def register(
         self,
@@ -135,7 +141,7 @@ class Hospital:
         """A dispatcher that has not begun yet."""
         return Dispatcher(
             self.ledger,
-            {"test": self.writers},
+            self.destinations,
             self.registered.get,
             self.clock,
             self.settings,

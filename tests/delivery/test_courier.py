@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
-from router.delivery.dispatcher import Dispatcher
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport
 from router.domain.delivery import Delivery, DeliveryItem, DeliveryState, Outcome
@@ -71,16 +70,8 @@ class Site:
     hospital: Hospital
     archive: Archive = field(default_factory=Archive)
 
-    def dispatcher(self) -> Dispatcher:
-        hospital = self.hospital
-        return Dispatcher(
-            hospital.ledger,
-            {"archive": self.archive},
-            hospital.registered.get,
-            hospital.clock,
-            hospital.settings,
-            hospital.settled.append,
-        )
+    def __post_init__(self) -> None:
+        self.hospital.destinations["archive"] = self.archive
 
     async def in_time(self, delivery: Delivery, state: DeliveryState) -> Delivery:
         """Wait until a delivery is in this state, letting as much time pass as that takes."""
@@ -94,11 +85,9 @@ class Site:
 
 
 @pytest.fixture
-def site(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> Site:
-    made = Site(hospital)
-    monkeypatch.setattr(hospital, "dispatcher", made.dispatcher)
+def site(hospital: Hospital) -> Site:
     hospital.register("XRAY", kind="archive")
-    return made
+    return Site(hospital)
 
 
 async def test_a_revision_goes_in_one_transfer_however_many_pages_it_has(site: Site) -> None:

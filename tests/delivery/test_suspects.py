@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from router.domain.delivery import Delivery, DeliveryState
 from router.domain.errors import AssociationAborted
 from tests.delivery.conftest import Hospital
@@ -76,11 +74,10 @@ async def test_that_one_has_stored_it_does_not_clear_it_for_the_next(hospital: H
 
 
 async def test_what_is_held_back_is_left_out_of_a_transfer_of_the_whole_study(
-    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+    hospital: Hospital,
 ) -> None:
     _, late = await set_aside_at_xray(hospital, "LATE")
     site = Site(hospital)
-    monkeypatch.setattr(hospital, "dispatcher", site.dispatcher)
     hospital.register("LATE", kind="archive")
     async with hospital.dispatching():
         dead = await hospital.until(late, DeliveryState.DEAD, within_s=20)
