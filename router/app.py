@@ -44,7 +44,7 @@ from router.dicom.scan_plan import ScanPlan
 from router.dicom.scanner import ScanLimits
 from router.dicomweb.application import Stow
 from router.domain.candidate import Candidate
-from router.domain.errors import UnknownCandidate
+from router.domain.errors import RouterError, UnknownCandidate
 from router.domain.filters import DiscardFilter
 from router.domain.repeats import OnConflict
 from router.domain.study import RevisionKey
@@ -61,7 +61,7 @@ from router.net.counting import count_instances
 from router.registry.service import Registry
 from router.settings.load import registration_token, stow_token
 from router.settings.models import Settings
-from router.spool.log import open_spool
+from router.spool.log import LocalSpool, open_spool
 
 GATHER_S = 0.5
 """How long arrivals are gathered at most before they are written to the ledger together."""
@@ -82,13 +82,24 @@ class RunningRouter:
 
 
 class _Phase:
-    """Why the router is not ready, as ``/readyz`` says it."""
+    """Why the router takes nothing in: it starts, or it stops."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = ["starting"]
 
     def __call__(self) -> Sequence[str]:
         return self.reasons
+
+
+def _why_not_ready(phase: _Phase, spool: LocalSpool, recorder: Recorder) -> Sequence[str]:
+    """Why the router is not ready, as ``/readyz`` says it."""
+    if phase.reasons:
+        return phase.reasons
+    try:
+        spool.check_room()
+    except RouterError as fault:
+        return [str(fault)]
+    return ["the ledger lags behind"] if recorder.is_behind else []
 
 
 @asynccontextmanager
@@ -196,7 +207,8 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         )
         declarations = Declarations(ledger.views, completion.complete_now)
         token = registration_token(settings)
-        api = Api(registry, ledger.views, interventions, declarations, phase, token)
+        readiness = partial(_why_not_ready, phase, spool, recorder)
+        api = Api(registry, ledger.views, interventions, declarations, readiness, token)
         http = await stack.enter_async_context(
             serve_http(create_app(api), settings.router.http.host, settings.router.http.port)
         )

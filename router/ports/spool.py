@@ -75,6 +75,10 @@ class SpoolReader(Protocol):
 class Spool(Protocol):
     """Where instance bytes live between acknowledgement and settlement."""
 
+    def check_room(self) -> None:
+        """Nothing if another record may begin. Raises ``SpoolFull`` or ``SpoolFailed`` if not."""
+        ...
+
     def create(self, header: bytes) -> SpoolWriter:
         """Begin a record with its Part 10 header (preamble, prefix, File Meta group).
 

@@ -147,9 +147,13 @@ class LocalSpool:
         """Segments that records are, or can be, appended to."""
         return len(self._open)
 
+    def check_room(self) -> None:
+        """Nothing if another record may begin; see the port."""
+        self._room.check()
+
     def create(self, header: bytes) -> Writer:
         """Begin a record; see the port."""
-        self._room.check()
+        self.check_room()
         segment = self._free.pop() if self._free else self._begin_segment()
         return Writer(segment, header, self._pool, self._room, self._release)
 

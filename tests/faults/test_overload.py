@@ -82,6 +82,7 @@ def test_a_spool_at_its_limit_refuses_and_resumes_when_studies_are_delivered(
         }
         refusals = wait_until(lambda: router.get("/refusals")["refusals"], "they are recorded")
         assert "spool.max_bytes" in refusals[0]["reason"]
+        assert not router.is_ready()
         delivers_everything(router, paths, first.failed, tmp_path / "archive", port)
 
 
