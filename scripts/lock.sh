@@ -8,6 +8,6 @@ lock() { # lock OUTPUT ARGUMENTS...
         --no-header --no-annotate "$@" --output-file "requirements/$output"
 }
 uv=$1
-lock runtime.txt pyproject.toml
+lock runtime.txt pyproject.toml --extra postgresql # for the image: writers choose when they start
 lock build.txt --group build -c requirements/runtime.txt
 lock dev.txt pyproject.toml --group dev --group build -c requirements/runtime.txt

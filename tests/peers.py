@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
 from typing import Any, NoReturn
 
 import pytest
@@ -21,6 +23,12 @@ from router.dicom.part10 import read_file_header
 from tests.e2e.stack import data_set_of, free_port, wait_until
 from tests.interop.programs import NODE_MODULES
 
+POSTGRESQL = max(
+    Path("/usr/lib/postgresql").glob("*/bin"),
+    default=Path("/usr/lib/postgresql/bin"),
+    key=lambda path: [int(part) for part in path.parent.name.split(".") if part.isdigit()],
+)
+"""Where Debian has the programs of the newest server."""
 PROGRAMS = {
     "dcmtk": Path("/usr/bin/storescp"),  # by path: pynetdicom brings programs of the same names
     "orthanc": Path("/usr/sbin/Orthanc"),
@@ -28,6 +36,7 @@ PROGRAMS = {
     "orthanc-dicomweb": Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so"),
     "redis": Path("/usr/bin/redis-server"),
     "nats": Path("/usr/sbin/nats-server"),
+    "postgresql": POSTGRESQL / "postgres",
     "faketime": Path("/usr/bin/faketime"),
     "strace": Path("/usr/bin/strace"),
     "odil": Path("/usr/bin/odil"),
@@ -309,3 +318,82 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class PostgreSQL:
+    """A PostgreSQL server, whose databases sort as people do and not as SQLite does."""
+
+    USER = "writer"
+
+    def __init__(self, folder: Path):
+        self.port = free_port()
+        self._folder = folder
+        self._data = folder / "data"
+        self._running = ExitStack()
+        shutil.chown(folder, *_UNPRIVILEGED)
+        self._run(
+            *("initdb", "--pgdata", str(self._data), "--username", self.USER, "--auth", "trust"),
+            *("--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
+            *("--locale-provider", "icu", "--icu-locale", "en"),
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = ["-p", str(self.port), "-k", str(self._folder), "-c", "fsync=off"]
+        command = [str(POSTGRESQL / "postgres"), "-D", str(self._data), *options]
+        log = self._folder / "log"
+        running = process([*_as_unprivileged(), *command], log, ends_by=SIGINT, cwd=self._folder)
+        self._running.enter_context(running)
+        wait_until(self._is_ready, "PostgreSQL answers")
+
+    def stop(self) -> None:
+        """End it, and every connection to it; what was committed stays."""
+        self._running.close()
+
+    def create(self, database: str, *options: str) -> None:
+        """Make a database."""
+        self._run("createdb", *self._where(), *options, database)
+
+    def address(self, database: str) -> str:
+        """Where a database is."""
+        return f"postgresql://{self.USER}@127.0.0.1:{self.port}/{database}"
+
+    def _where(self) -> list[str]:
+        return ["--host", "127.0.0.1", "--port", str(self.port), "--username", self.USER]
+
+    def _is_ready(self) -> bool:
+        asked = [str(POSTGRESQL / "pg_isready"), "-q", *self._where()[:4]]
+        return subprocess.run(asked, check=False).returncode == 0
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [*_as_unprivileged(), str(POSTGRESQL / program), *arguments],
+            check=True,
+            capture_output=True,
+            timeout=60,
+            cwd=self._folder,
+        )
+
+
+_UNPRIVILEGED = ("nobody", "nogroup") if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+"""PostgreSQL refuses to be run by root."""
+
+
+def _as_unprivileged() -> list[str]:
+    if os.geteuid() != 0:
+        return []
+    user, group = _UNPRIVILEGED
+    return ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+
+
+@contextmanager
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server, in a temporary folder of its own: its user may not enter those of the tests."""
+    require("postgresql")
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        server = PostgreSQL(Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

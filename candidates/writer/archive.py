@@ -7,23 +7,29 @@ a row is placed; what the index wants removed is removed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Self
 
 import structlog
 
-from candidates.writer.errors import ArchiveMismatch, IndexFailed
+from candidates.writer.errors import (
+    ArchiveMismatch,
+    IndexFailed,
+    IndexUnavailable,
+    WriterFailed,
+)
+from candidates.writer.index.address import IndexAddress
+from candidates.writer.index.database import open_database
 from candidates.writer.index.index import Index
 from candidates.writer.index.recording import Arrival
-from candidates.writer.ownership import Ownership
-from candidates.writer.storage import Storage
+from candidates.writer.storage import NAME, Storage
+from candidates.writer.tags import Level
 
 INDEX = "index.db"
-LOCK = ".lock"
 
 log = structlog.get_logger(__name__)
 
@@ -40,46 +46,39 @@ class Leftovers:
 class Archive:
     """The one owner of a storage area and its index. Only one thread at a time may change it."""
 
-    def __init__(self, storage: Storage, index: Index, locks: Sequence[Ownership]):
+    def __init__(self, storage: Storage, index: Index, owned: ExitStack):
+        """``owned`` lets others have both parts when it is closed."""
         self.storage = storage
         self.index = index
         self.leftovers = Leftovers(0, 0, 0)
-        self._locks = locks
+        self._owned = owned
         self._removed: list[str] = []  # which the index does not know yet
+        self._doubted: set[str] = set()  # which the index may have or not
 
     @classmethod
-    def open(cls, storage: Storage, index: Path | None = None) -> Self:
+    def open(cls, storage: Storage, index: IndexAddress | None = None) -> Self:
         """Take possession, and put in order what a crash has left.
 
         Raises ``ArchiveInUse``, ``ArchiveMismatch``, ``IndexFailed`` or ``OSError``.
         """
-        path = index or storage.root / INDEX
-        locks = own(storage.root, path)
+        with ExitStack() as owned:
+            opened = open_parts(storage, index, owned)
+            _belong_together(storage, opened)
+            opened.database.take()
+            archive = cls(storage, opened, owned.pop_all())
         try:
-            if not path.exists() and not storage.is_empty:
-                raise ArchiveMismatch(
-                    f"{storage.root} holds attachments, but there is no index {path}: "
-                    "say where the index is (--index), or restore it from a backup"
-                )
-            archive = cls(storage, Index(path), locks)
-            try:
-                archive.leftovers = archive._recover()
-            except BaseException:
-                archive.index.close()
-                raise
+            archive.leftovers = archive._recover()
         except BaseException:
-            for lock in locks:
-                lock.give_up()
+            archive._owned.close()
             raise
         return archive
 
     def close(self) -> None:
         """Let others have it."""
-        with suppress(IndexFailed):  # they stand there at the next start, too
-            self.index.forget_removals(self._removed)
-        self.index.close()
-        for lock in self._locks:
-            lock.give_up()
+        removed, self._removed = self._removed, []
+        with self._owned, suppress(WriterFailed):  # they stand there at the next start, too
+            if removed:
+                self.index.forget_removals(removed)
 
     def _recover(self) -> Leftovers:
         """Put in order what an earlier process has left."""
@@ -91,8 +90,8 @@ class Archive:
             else:
                 self.storage.discard_incoming(name)
         removals = self.index.removals()
-        for uuid in removals:
-            self.storage.remove(uuid)
+        for name in removals:
+            self.storage.remove(name)
         self.index.forget_removals(removals)
         found = Leftovers(len(names) - len(known), len(known), len(removals))
         if found != Leftovers(0, 0, 0):
@@ -108,19 +107,46 @@ class Archive:
         """Make sealed attachments part of the archive, all or none.
 
         They are on stable storage, and have a row that is, when it returns. Raises ``OSError`` or
-        ``IndexFailed``; then nothing of them remains.
+        ``IndexFailed``; then nothing of them remains, or will as soon as the index is back.
+        Raises ``ArchiveInUse`` when the index has been lost to another process.
         """
         uuids = [arrival.attachment.uuid for arrival in arrivals]
         try:
+            self._settle_doubts()
             self.storage.sync_incoming()
-            superseded = self.index.record(arrivals, self._removed)
         except (OSError, IndexFailed):
-            self._give_up(uuids)
+            self._discard(uuids)
             raise
+        superseded = self._record(arrivals)
         self._removed.clear()
         gone = set(superseded)
-        self._place([uuid for uuid in uuids if uuid not in gone])
+        self._place([name for name in uuids if name not in gone])
         self._remove(superseded)
+
+    def _record(self, arrivals: Sequence[Arrival]) -> list[str]:
+        """Write the rows; what the index may have though it failed is doubted from then on."""
+        uuids = [arrival.attachment.uuid for arrival in arrivals]
+        try:
+            return self.index.record(arrivals, self._removed)
+        except IndexUnavailable:
+            self._discard(uuids)
+            raise
+        except IndexFailed:
+            self._doubted.update(uuids)
+            with suppress(IndexFailed):
+                self._settle_doubts()
+            raise
+
+    def _settle_doubts(self) -> None:
+        """Ask the index what it has of an earlier batch that it failed at.
+
+        None of these was acknowledged: what it has is kept all the same, the rest is removed.
+        """
+        if self._doubted:
+            known = self.index.known(self._doubted)
+            self._place(known)
+            self._discard(self._doubted - known)
+            self._doubted.clear()
 
     def remove_study(self, study_instance_uid: str, at: datetime, unless_since: datetime) -> int:
         """Remove a study, unless something of it has arrived since; how many attachments it had.
@@ -142,33 +168,69 @@ class Archive:
                 found.setdefault(uid, set()).add(sop_class)
         return found
 
-    def _place(self, uuids: Sequence[str]) -> None:
-        for uuid in uuids:
+    def _place(self, uuids: Iterable[str]) -> None:
+        for name in uuids:
             try:
-                self.storage.place(uuid)
+                self.storage.place(name)
             except OSError as error:  # it is read where it is, and placed at the next start
-                log.error("an attachment could not be placed", uuid=uuid, error=str(error))
+                log.error("an attachment could not be placed", uuid=name, error=str(error))
 
-    def _remove(self, uuids: Sequence[str]) -> None:
-        for uuid in uuids:
+    def _remove(self, uuids: Iterable[str]) -> None:
+        for name in uuids:
             try:
-                self.storage.remove(uuid)
-                self._removed.append(uuid)
+                self.storage.remove(name)
+                self._removed.append(name)
             except OSError as error:  # it is tried again at the next start
-                log.error("an attachment could not be removed", uuid=uuid, error=str(error))
+                log.error("an attachment could not be removed", uuid=name, error=str(error))
 
-    def _give_up(self, uuids: Sequence[str]) -> None:
-        """Remove sealed files, unless the index has them after all or cannot say."""
-        with suppress(OSError, IndexFailed):
-            for uuid in set(uuids) - self.index.known(uuids):
-                self.storage.discard_incoming(uuid)
+    def _discard(self, uuids: Iterable[str]) -> None:
+        """Remove sealed files that no row is of; what cannot be removed is so at the next start."""
+        for name in uuids:
+            with suppress(OSError):
+                self.storage.discard_incoming(name)
 
 
-def own(root: Path, index: Path) -> list[Ownership]:
-    """Lock a storage area and an index; raises ``ArchiveInUse`` or ``OSError``."""
-    folder = Ownership(root / LOCK, f"the storage area {root}")
-    try:
-        return [folder, Ownership(index.with_name(index.name + ".lock"), f"the index {index}")]
-    except BaseException:
-        folder.give_up()
-        raise
+def open_parts(
+    storage: Storage, index: IndexAddress | None, owned: ExitStack, *, create: bool = True
+) -> Index:
+    """Take possession of both parts, which ``owned`` ends, and open the index.
+
+    With ``create`` a new index is made for an empty storage area.
+
+    Raises ``ArchiveInUse``, ``ArchiveMismatch``, ``IndexFailed`` or ``OSError``.
+    """
+    address = index or storage.root / INDEX
+    owned.callback(storage.own().give_up)
+    database = open_database(address)
+    owned.callback(database.close)
+    if database.is_new and not create:
+        raise ArchiveMismatch(f"there is no index {address}")
+    if database.is_new and not storage.is_empty:
+        raise ArchiveMismatch(
+            f"{storage.root} holds attachments, but there is no index {address}: "
+            "say where the index is (--index), or restore it from a backup"
+        )
+    opened = Index(database)
+    if not _are_a_pair(storage, opened):
+        raise ArchiveMismatch(
+            f"the index {address} is that of the storage area {opened.area() or 'none yet'}, and "
+            f"{storage.root} is {storage.name or 'none yet'}: is it mounted, and are --directory "
+            f"and --index a pair? (the name stands in {storage.root / NAME})"
+        )
+    return opened
+
+
+def _are_a_pair(storage: Storage, index: Index) -> bool:
+    """Whether they have the same name, or none, or the storage area has not got it yet."""
+    name, area = index.area(), storage.name
+    return name == area or (area is None and index.count(Level.INSTANCE) == 0)
+
+
+def _belong_together(storage: Storage, index: Index) -> None:
+    """Give both parts the same name, if they have none: the index first."""
+    name = index.area()
+    if name is None:
+        name = str(uuid.uuid4())
+        index.belong_to(name)
+    if storage.name is None:
+        storage.call(name)

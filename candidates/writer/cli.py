@@ -17,12 +17,14 @@ import structlog
 import typer
 
 from candidates.writer.errors import WriterFailed
+from candidates.writer.index.address import parse_index
 from candidates.writer.settings import (
     CoolingPolicy,
     Peer,
     WriterSettings,
     addresses_of,
     checked_criteria,
+    checked_index,
     parse_application,
     parse_router_url,
 )
@@ -69,9 +71,15 @@ Port = Annotated[
     int, typer.Option(envvar="PORT", min=0, max=65535, help="DICOM port; 0 takes a free one.")
 ]
 Directory = Annotated[Path, typer.Option(envvar="STORAGE", help="Where instances are kept.")]
-IndexPath = Annotated[
-    Path | None,
-    typer.Option(envvar="INDEX", help="The index, a SQLite file; default: in that folder."),
+Index = Annotated[
+    str | None,
+    typer.Option(
+        envvar="INDEX",
+        metavar="FILE|URL",
+        parser=by(checked_index),
+        help="The index: a SQLite file, or postgresql://USER@HOST/DATABASE; "
+        "default: index.db in that folder.",
+    ),
 ]
 
 
@@ -98,7 +106,7 @@ def run(
     context: typer.Context,
     ae_title: AETitle = DEFAULT_AE_TITLE,
     directory: Directory = DEFAULT_DIRECTORY,
-    index: IndexPath = None,
+    index: Index = None,
     compress: Annotated[
         bool, typer.Option(envvar="COMPRESS", help="Keep compressed what gets smaller by it.")
     ] = False,
@@ -203,7 +211,7 @@ def run(
     settings = WriterSettings(
         ae_title=ae_title,
         directory=directory,
-        index=index,
+        index=parse_index(index) if index else None,
         compress=compress,
         host=host,
         port=port,
@@ -234,7 +242,7 @@ def run(
 @app.command("verify")
 def verify_command(
     directory: Directory = DEFAULT_DIRECTORY,
-    index: IndexPath = None,
+    index: Index = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
     """Read every attachment of a stopped writer; exit status 1 if anything is wrong."""
@@ -242,7 +250,7 @@ def verify_command(
 
     configure_logging(json=False, level="WARNING")
     try:
-        report = verify(directory, index)
+        report = verify(directory, parse_index(index) if index else None)
     except (OSError, WriterFailed) as error:
         typer.echo(f"cannot verify: {error}", err=True)
         raise typer.Exit(2) from None

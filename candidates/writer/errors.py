@@ -8,7 +8,7 @@ class WriterFailed(Exception):
 
 
 class ArchiveInUse(WriterFailed):
-    """Another process owns the storage area or the index."""
+    """Another process owns the storage area or the index, or has taken it over."""
 
 
 class ArchiveMismatch(WriterFailed):
@@ -17,3 +17,7 @@ class ArchiveMismatch(WriterFailed):
 
 class IndexFailed(WriterFailed):
     """The index cannot be opened, or answered with an error."""
+
+
+class IndexUnavailable(IndexFailed):
+    """The index could not be reached: nothing was asked of it."""

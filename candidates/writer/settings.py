@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from candidates.writer.index.address import IndexAddress, parse_index
 from candidates.writer.tags import ABOVE_INSTANCES, MAIN_TAGS
 from router.domain.criteria import parse_criteria
 from router.domain.errors import InvalidCriteria
@@ -46,7 +47,7 @@ class WriterSettings:
 
     ae_title: str
     directory: Path
-    index: Path | None  # None: in the directory
+    index: IndexAddress | None  # None: in the directory
     compress: bool
     host: str
     port: int  # 0 takes a free one
@@ -89,6 +90,12 @@ def checked_criteria(text: str) -> str:
     Raises ``ValueError`` for what cannot be understood.
     """
     parse_criteria(text)
+    return text
+
+
+def checked_index(text: str) -> str:
+    """A path or an address of an index, as it was written; raises ``ValueError``."""
+    parse_index(text)
     return text
 
 

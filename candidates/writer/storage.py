@@ -17,10 +17,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from candidates.writer.ownership import Ownership
+
 IOV_MAX = 1024
 PIECE_BYTES = 1 << 20
 INCOMING = ".incoming"
 HALF_COMPRESSED = ".compressing"
+LOCK = ".lock"
+NAME = ".area"
 
 _FOLDER = re.compile(r"[0-9a-f]{2}")
 
@@ -113,6 +117,27 @@ class Storage:
         self._compress = compress
         self._incoming = root / INCOMING
         make_directories(self._incoming)
+
+    def own(self) -> Ownership:
+        """Lock it; raises ``ArchiveInUse``, which says which process has it, or ``OSError``."""
+        return Ownership(self.root / LOCK, f"the storage area {self.root}")
+
+    @property
+    def name(self) -> str | None:
+        """What it was called when its index was made, a UUID; None: nothing. Raises ``OSError``."""
+        try:
+            return (self.root / NAME).read_text("ascii").strip() or None
+        except FileNotFoundError:
+            return None
+
+    def call(self, name: str) -> None:
+        """Give it a name for good, durably; raises ``OSError``."""
+        self.discard_incoming(NAME)  # of a start that did not come to its end
+        file = IncomingFile(self._incoming / NAME, name.encode())
+        file.flush()
+        file.close()
+        file.path.replace(self.root / NAME)
+        sync_directory(self.root)
 
     # -- on the way in ----------------------------------------------------------------------------
 

@@ -12,12 +12,14 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from candidates.writer.archive import INDEX, own
+from candidates.writer.archive import INDEX, open_parts
 from candidates.writer.errors import ArchiveMismatch
+from candidates.writer.index.address import IndexAddress
 from candidates.writer.index.index import Index
 from candidates.writer.storage import INCOMING, PIECE_BYTES, Attachment, Compression, Storage
 
@@ -61,27 +63,21 @@ class Report:
         return dict(Counter(finding.trouble.value for finding in self.findings))
 
 
-def verify(root: Path, index: Path | None = None) -> Report:
+def verify(root: Path, index: IndexAddress | None = None) -> Report:
     """Read all of a storage area that no writer is using.
 
     Raises ``ArchiveInUse`` while one does, ``ArchiveMismatch`` where there is nothing to verify,
     ``IndexFailed`` or ``OSError``.
     """
-    path = index or root / INDEX
-    if not path.is_file():
-        raise ArchiveMismatch(f"there is no index {path}")
+    address = index or root / INDEX
+    if isinstance(address, Path) and not address.is_file():
+        raise ArchiveMismatch(f"there is no index {address}")
     if not (root / INCOMING).is_dir():
         raise ArchiveMismatch(f"{root} is no storage area of a writer")
-    locks = own(root, path)
-    try:
-        opened = Index(path)
-        try:
-            return _Verification(Storage(root), opened).run()
-        finally:
-            opened.close()
-    finally:
-        for lock in locks:
-            lock.give_up()
+    storage = Storage(root)
+    with ExitStack() as owned:
+        opened = open_parts(storage, address, owned, create=False)
+        return _Verification(storage, opened).run()
 
 
 class _Verification:

@@ -5,10 +5,29 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    Enum,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+)
 
 ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 """The key of a row that the database numbers: SQLite numbers rows only by plain INTEGER."""
+
+_AS_SQLITE_SORTS = Text(collation="C")
+TEXT = Text().with_variant(_AS_SQLITE_SORTS, "postgresql")
+"""Text that is compared and sorted by its code points, whatever the locale of the database."""
+
+
+def short_text(length: int) -> String:
+    """Type text of a length that is told, and not enforced; compared as ``TEXT`` is."""
+    return String(length).with_variant(_AS_SQLITE_SORTS, "postgresql")
 
 
 class UtcDateTime(TypeDecorator[datetime]):

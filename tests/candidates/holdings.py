@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from candidates.writer.archive import INDEX
+from tests.candidates.indexes import Index, InFile
 
 PLACED_WITHIN_S = 10.0
 EVERYTHING = """
@@ -33,37 +31,28 @@ class Held:
     path: Path
 
 
-def query(storage: Path, sql: str, *parameters: str) -> list[tuple[Any, ...]]:
-    """Rows of an index, beside its owner; none before there is an index."""
-    if not (storage / INDEX).exists():
-        return []
-    with closing(sqlite3.connect(storage / INDEX, timeout=10)) as connection:
-        try:
-            return connection.execute(sql, parameters).fetchall()
-        except sqlite3.OperationalError:  # its tables are being made
-            return []
-
-
-def held_in(storage: Path) -> list[Held]:
+def held_in(storage: Path, index: Index | None = None) -> list[Held]:
     """Every instance that the index of a storage area names, with its file.
+
+    The index is the one that a writer makes in its storage area, unless another one is named.
 
     A row is there a moment before its file is in its place.
     """
     deadline = time.monotonic() + PLACED_WITHIN_S
     while True:
-        held = _rows(storage)
+        held = _rows(storage, index or InFile(storage / INDEX))
         if all(one.path.exists() for one in held) or time.monotonic() > deadline:
             return held
         time.sleep(0.01)  # noqa: TID251 - looking at another process from outside
 
 
-def _rows(storage: Path) -> list[Held]:
+def _rows(storage: Path, index: Index) -> list[Held]:
     return [
         Held(study, series, instance, storage / uuid[:2] / uuid[2:4] / uuid)
-        for study, series, instance, uuid in query(storage, EVERYTHING)
+        for study, series, instance, uuid in index.query(EVERYTHING)
     ]
 
 
 def count_in(storage: Path) -> int:
     """How many instances there are."""
-    return len(query(storage, "SELECT id FROM instance"))
+    return len(InFile(storage / INDEX).query("SELECT id FROM instance"))

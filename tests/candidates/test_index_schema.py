@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from candidates.writer.errors import IndexFailed
-from candidates.writer.index.database import Database
 from candidates.writer.index.migrate import MIGRATIONS
+from candidates.writer.index.sqlite import SqliteDatabase
 from candidates.writer.tags import MAIN_TAGS, Level, column_of
 
 
@@ -37,7 +37,8 @@ def migrated(path: Path) -> Path:
 
 
 def opened(path: Path) -> Path:
-    Database(path).close()
+    with closing(SqliteDatabase(path)) as database:
+        database.prepare()
     return path
 
 
@@ -62,7 +63,7 @@ def test_an_index_of_a_newer_writer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         IndexFailed, match=f"knows up to '{MIGRATIONS.head}': run the writer that wrote it"
     ):
-        Database(path)
+        opened(path)
 
 
 def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all " * 100)
 
     with pytest.raises(IndexFailed, match="is no index of a writer"):
-        Database(path)
+        opened(path)
 
 
 def test_columns_are_called_as_keywords_are_read() -> None:

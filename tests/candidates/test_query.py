@@ -9,13 +9,16 @@ import anyio
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from sqlalchemy import Column, Table, Text, create_engine, insert, select
+from sqlalchemy import URL, Column, Table, create_engine, insert, make_url, select
 from sqlalchemy import MetaData as Tables
 
+from candidates.writer.index.address import IndexAddress
 from candidates.writer.index.recording import Arrival
 from candidates.writer.query.matching import condition
 from candidates.writer.storage import Storage
+from router.sql.columns import TEXT
 from tests.candidates.arrivals import NOON, arrived
+from tests.candidates.indexes import Index
 from tests.candidates.writers import Writer, running_writer
 from tests.peers import dcmtk
 
@@ -50,8 +53,8 @@ def a_small_hospital(storage: Storage) -> list[Arrival]:
 
 
 @pytest.fixture
-async def writer(tmp_path: Path) -> AsyncIterator[Writer]:
-    async with running_writer(tmp_path / "writer") as writer:
+async def writer(tmp_path: Path, index: Index) -> AsyncIterator[Writer]:
+    async with running_writer(tmp_path / "writer", index=index) as writer:
         writer.archive.commit(a_small_hospital(writer.archive.storage))
         yield writer
 
@@ -175,7 +178,18 @@ async def test_a_level_that_study_root_does_not_have_is_refused(
         ("LO", "a*c", "abbc", True),
         ("LO", "a[b]*", "a[b]c", True),
         ("LO", "a[b]*", "abc", False),
+        ("LO", "50%*", "50% contrast", True),
+        ("LO", "50%*", "500 ml", False),
+        ("LO", "a_?!*", "a_b!c", True),
+        ("LO", "a_?!*", "aab!c", False),
+        ("LO", "a\\*", "a\\b", True),
+        ("LO", "A*", "abc", False),
+        ("LO", "?", "Ä", True),
+        ("LO", "a\nb*", "a\nbc", True),
         ("PN", "DOE^J*", "doe^jane", True),
+        ("PN", "MÜLLER", "müller", False),
+        ("PN", "MÜLLER", "mÜller", True),
+        ("DA", "20260101-20260131", "20260131", True),
         ("DA", "20260101-", "", False),
         ("DA", "-", "", True),
         ("TM", "-1015", "101530.5", True),
@@ -184,9 +198,11 @@ async def test_a_level_that_study_root_does_not_have_is_refused(
         ("UI", "1.2*", "1.2.3", False),
     ],
 )
-def test_one_value_against_one_key(vr: str, key: str, value: str, matches: bool) -> None:
-    engine = create_engine("sqlite://")
-    table = Table("values", Tables(), Column("value", Text))
+def test_one_value_against_one_key(
+    index: Index, vr: str, key: str, value: str, matches: bool
+) -> None:
+    engine = create_engine(url_of(index.address))
+    table = Table("tested", Tables(), Column("value", TEXT))
     with engine.begin() as connection:
         table.create(connection)
         connection.execute(insert(table), [{"value": value}])
@@ -194,3 +210,11 @@ def test_one_value_against_one_key(vr: str, key: str, value: str, matches: bool)
     engine.dispose()
 
     assert bool(rows) is matches
+
+
+def url_of(address: IndexAddress) -> URL:
+    """As SQLAlchemy has it."""
+    if isinstance(address, Path):
+        address.parent.mkdir()
+        return URL.create("sqlite", database=str(address))
+    return make_url(address.url).set(drivername="postgresql+psycopg")

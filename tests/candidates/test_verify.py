@@ -13,12 +13,14 @@ import pytest
 
 from candidates.writer.archive import Archive
 from candidates.writer.errors import ArchiveMismatch
+from candidates.writer.index.database import open_database
 from candidates.writer.storage import Storage
 from candidates.writer.verify import Trouble, verify
 from router.dicom import statuses
 from router.dicom.part10 import read_file_header
 from tests.candidates.arrivals import arrived
 from tests.candidates.holdings import Held, held_in
+from tests.candidates.indexes import Index, option
 from tests.candidates.sources import PausingModality, head_and_data_set
 from tests.candidates.test_cli import environment, says, started
 from tests.corpus import make_ct_series
@@ -28,9 +30,10 @@ WITHIN_S = 60
 
 
 @pytest.fixture(params=[False, True], ids=["as it is", "compressed"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def root(request: pytest.FixtureRequest, tmp_path: Path, index: Index) -> Path:
     """A stopped writer's archive of three instances."""
-    archive = Archive.open(Storage(tmp_path / "writer", compress=request.param))
+    storage = Storage(tmp_path / "writer", compress=request.param)
+    archive = Archive.open(storage, index.address)
     archive.commit([arrived(archive.storage, bytes([n]) * 50_000, f"1.2.3.{n}") for n in range(3)])
     archive.close()
     return tmp_path / "writer"
@@ -47,72 +50,74 @@ def flip_a_bit(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
-def test_a_sound_archive_is_read_to_the_end(root: Path) -> None:
-    report = verify(root)
+def test_a_sound_archive_is_read_to_the_end(root: Path, index: Index) -> None:
+    report = verify(root, index.address)
 
     assert report.is_sound
     assert report.attachments == 3
-    assert report.stored_bytes == sum(one.path.stat().st_size for one in held_in(root))
+    assert report.stored_bytes == sum(one.path.stat().st_size for one in held_in(root, index))
 
 
 @pytest.mark.parametrize("at", [0, 20, -1])
-def test_one_bit_that_has_changed_is_found(root: Path, at: int) -> None:
-    path = only(held_in(root), "1.2.3.1")
+def test_one_bit_that_has_changed_is_found(root: Path, index: Index, at: int) -> None:
+    path = only(held_in(root, index), "1.2.3.1")
     flip_a_bit(path, at)
 
-    [finding] = verify(root).findings
+    [finding] = verify(root, index.address).findings
 
     assert (finding.trouble, finding.path) == (Trouble.DAMAGED, path)
     assert finding.sop_instance_uid == "1.2.3.1"
 
 
-def test_a_file_that_was_cut_short_is_found(root: Path) -> None:
-    path = only(held_in(root), "1.2.3.1")
+def test_a_file_that_was_cut_short_is_found(root: Path, index: Index) -> None:
+    path = only(held_in(root, index), "1.2.3.1")
     path.write_bytes(path.read_bytes()[:-1])
 
-    [finding] = verify(root).findings
+    [finding] = verify(root, index.address).findings
 
     assert (finding.trouble, finding.path) == (Trouble.DAMAGED, path)
 
 
-def test_a_file_that_is_gone_is_found(root: Path) -> None:
-    path = only(held_in(root), "1.2.3.1")
+def test_a_file_that_is_gone_is_found(root: Path, index: Index) -> None:
+    path = only(held_in(root, index), "1.2.3.1")
     path.unlink()
 
-    [finding] = verify(root).findings
+    [finding] = verify(root, index.address).findings
 
     assert (finding.trouble, finding.path) == (Trouble.NO_FILE, path)
     assert finding.sop_instance_uid == "1.2.3.1"
 
 
-def test_a_file_that_the_index_does_not_have_is_found(root: Path) -> None:
-    path = only(held_in(root), "1.2.3.1")
+def test_a_file_that_the_index_does_not_have_is_found(root: Path, index: Index) -> None:
+    path = only(held_in(root, index), "1.2.3.1")
     stray = path.with_name("stray")
     stray.write_bytes(b"")
 
-    [finding] = verify(root).findings
+    [finding] = verify(root, index.address).findings
 
     assert (finding.trouble, finding.path) == (Trouble.NO_ROW, stray)
 
 
-def test_a_file_in_another_folder_than_its_own_is_found_on_both_sides(root: Path) -> None:
-    path = only(held_in(root), "1.2.3.1")
+def test_a_file_in_another_folder_than_its_own_is_found_on_both_sides(
+    root: Path, index: Index
+) -> None:
+    path = only(held_in(root, index), "1.2.3.1")
     elsewhere = root / "00" / "00" / path.name
     elsewhere.parent.mkdir(parents=True, exist_ok=True)
     path.rename(elsewhere)
 
-    found = {finding.trouble: finding.path for finding in verify(root).findings}
+    found = {finding.trouble: finding.path for finding in verify(root, index.address).findings}
 
     assert found == {Trouble.NO_FILE: path, Trouble.NO_ROW: elsewhere}
 
 
-def test_what_the_next_start_puts_in_order_is_no_fault(root: Path) -> None:
-    archive = Archive.open(Storage(root))
+def test_what_the_next_start_puts_in_order_is_no_fault(root: Path, index: Index) -> None:
+    archive = Archive.open(Storage(root), index.address)
     archive.storage.begin(b"the first half").close()
     archive.index.record([arrived(archive.storage, b"acknowledged, not placed", "1.9")])
     archive.close()
 
-    report = verify(root)
+    report = verify(root, index.address)
 
     assert report.is_sound
     assert report.attachments == 4
@@ -123,6 +128,19 @@ def test_a_folder_that_is_no_archive_is_not_verified(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
+def test_a_database_that_is_no_index_is_not_verified_and_not_made_one(
+    tmp_path: Path, index: Index
+) -> None:
+    Storage(tmp_path / "writer")
+
+    with pytest.raises(ArchiveMismatch, match="there is no index"):
+        verify(tmp_path / "writer", index.address)
+
+    database = open_database(index.address)
+    assert database.is_new
+    database.close()
+
+
 async def dicom_writer_verify(directory: Path, *options: str) -> tuple[int, str, str]:
     """The exit status, and what was said."""
     command = [sys.executable, "-m", "candidates.writer.cli", "verify", *options]
@@ -131,19 +149,19 @@ async def dicom_writer_verify(directory: Path, *options: str) -> tuple[int, str,
     return ran.returncode, ran.stdout.decode(), ran.stderr.decode()
 
 
-async def test_the_command_is_content_with_a_sound_archive(root: Path) -> None:
-    status, out, _ = await dicom_writer_verify(root.parent)
+async def test_the_command_is_content_with_a_sound_archive(root: Path, index: Index) -> None:
+    status, out, _ = await dicom_writer_verify(root.parent, "--index", option(index))
 
     assert status == 0
     assert "3 attachments" in out
     assert "all are as they were written" in out
 
 
-async def test_the_command_fails_and_names_what_is_wrong(root: Path) -> None:
-    path = only(held_in(root), "1.2.3.1")
+async def test_the_command_fails_and_names_what_is_wrong(root: Path, index: Index) -> None:
+    path = only(held_in(root, index), "1.2.3.1")
     path.unlink()
 
-    status, out, _ = await dicom_writer_verify(root.parent, "--json")
+    status, out, _ = await dicom_writer_verify(root.parent, "--index", option(index), "--json")
 
     report = json.loads(out)
     assert status == 1

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import anyio
 
-from candidates.writer.archive import Archive
+from candidates.writer.archive import INDEX, Archive
 from candidates.writer.storage import INCOMING, Storage
 from candidates.writer.wiring import running_service, serving_http
 from router.dicom.negotiation import propose
 from router.net.acceptor import Acceptor
 from router.net.requestor import associate
 from tests.candidates.holdings import Held, held_in
+from tests.candidates.indexes import Index, InFile
 from tests.candidates.sources import MemorySource, head_and_data_set
 
 WITHIN_S = 60
@@ -27,6 +28,7 @@ class Writer:
 
     archive: Archive
     port: int
+    index: Index
 
     async def store(self, sop_class: str, instance: str, syntax: str, data_set: bytes) -> int:
         """Send one data set; the status that is answered."""
@@ -45,7 +47,7 @@ class Writer:
 
     def held(self) -> list[Held]:
         """What it has, read by other means than its own."""
-        return held_in(self.archive.storage.root)
+        return held_in(self.archive.storage.root, self.index)
 
     def incoming(self) -> list[Path]:
         """What is arriving."""
@@ -68,7 +70,7 @@ async def running_stow_writer(root: Path, token: str | None = None) -> AsyncIter
         Acceptor(service, host="127.0.0.1", port=0) as acceptor,
         serving_http(service, "127.0.0.1", 0, token) as server,
     ):
-        yield StowWriter(archive, acceptor.port, server.port)
+        yield StowWriter(archive, acceptor.port, InFile(root / INDEX), server.port)
     archive.close()
 
 
@@ -76,15 +78,17 @@ async def running_stow_writer(root: Path, token: str | None = None) -> AsyncIter
 async def running_writer(
     root: Path,
     *,
+    index: Index | None = None,
     compress: bool = False,
     report_to: Mapping[str, tuple[str, int]] | None = None,
     move_to: Mapping[str, tuple[str, int]] | None = None,
 ) -> AsyncIterator[Writer]:
     """A writer as long as the block runs."""
-    archive = Archive.open(Storage(root, compress=compress))
+    index = index or InFile(root / INDEX)
+    archive = Archive.open(Storage(root, compress=compress), index.address)
     async with (
         running_service("WRITER", archive, report_to or {}, move_to or {}) as service,
         Acceptor(service, host="127.0.0.1", port=0) as acceptor,
     ):
-        yield Writer(archive, acceptor.port)
+        yield Writer(archive, acceptor.port, index)
     archive.close()

@@ -1,60 +1,69 @@
-"""The index as a SQLite file: what is committed is on stable storage. All of it blocks."""
+"""What an index needs of its database, whichever it is. All of it blocks."""
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import Connection
 
 from candidates.writer.errors import IndexFailed
-from candidates.writer.index.migrate import MIGRATIONS
-from candidates.writer.storage import sync_directory
-from router.sql.sqlite import Faults, Mode, SqliteFile
+from candidates.writer.index.address import IndexAddress
 
 READERS = 4
-_FAULTS = Faults(
-    database="index",
-    failed=IndexFailed,
-    advice={
-        sqlite3.SQLITE_CORRUPT: "; the file is damaged: restore it from a backup",
-        sqlite3.SQLITE_NOTADB: "; the file is no index of a writer",
-        sqlite3.SQLITE_FULL: "; the disk is full: make room",
-    },
-    option=" (--index)",
-)
 
 
-class Database:
-    """One writer at a time, readers beside it on snapshots of their own."""
+class Database(Protocol):
+    """A database that this process owns from its opening on: one writer, readers beside it."""
 
-    def __init__(self, path: Path):
-        """Open, create or upgrade; raises ``IndexFailed``."""
-        self.path = path
-        self._file = SqliteFile(path, _FAULTS, READERS + 1)
-        try:
-            sync_directory(path.parent)
-            with self.writing() as connection:
-                MIGRATIONS.migrate(connection)
-        except OSError as error:
-            self.close()
-            raise IndexFailed(f"the index {path} cannot be opened: {error.strerror}") from error
-        except BaseException:
-            self.close()
-            raise
+    @property
+    def is_new(self) -> bool:
+        """Whether it was no index yet when it was opened."""
+        ...
+
+    def prepare(self) -> None:
+        """Create or upgrade the tables; raises ``IndexFailed``."""
+        ...
+
+    def take(self) -> None:
+        """Be the one that changes it from now on, of all processes that ever owned it.
+
+        Raises ``IndexFailed``.
+        """
+        ...
 
     def reading(self) -> AbstractContextManager[Connection]:
-        """A transaction that only reads; raises ``IndexFailed``."""
-        return self._file.transaction(Mode.READ)
+        """A transaction that only reads, on one snapshot; raises ``IndexFailed``."""
+        ...
 
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that is on stable storage when the block has ended, or has not happened.
 
-        Raises ``IndexFailed``.
+        When it begins, every earlier one has ended. Raises ``IndexUnavailable`` if none could
+        begin, ``ArchiveInUse`` if the index has been lost to another process; any other
+        ``IndexFailed`` leaves open whether it has happened.
         """
-        return self._file.transaction(Mode.DURABLE)
+        ...
 
     def close(self) -> None:
-        """Close all connections."""
-        self._file.close()
+        """Close all connections, and let others own it."""
+        ...
+
+
+def open_database(address: IndexAddress) -> Database:
+    """Take possession of an index that is there or is to be; raises ``WriterFailed``.
+
+    ``ArchiveInUse`` says which process owns it.
+    """
+    if isinstance(address, Path):
+        from candidates.writer.index.sqlite import SqliteDatabase
+
+        return SqliteDatabase(address)
+    try:
+        from candidates.writer.index.postgresql import PostgresDatabase
+    except ImportError as error:
+        raise IndexFailed(
+            f"the index {address} needs psycopg ({error}): pip install 'dicom-router[postgresql]'"
+        ) from error
+    return PostgresDatabase(address)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from sqlalchemy import Connection, Row, delete, func, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from candidates.writer.index import recording
 from candidates.writer.index.database import Database
 from candidates.writer.index.recording import Arrival, KnownIds
 from candidates.writer.index.schema import (
     LEVELS,
+    area,
     attachment,
     instance,
     patient,
@@ -39,14 +39,25 @@ class QuietStudy:
 class Index:
     """The index of a writer; what a method has written is on stable storage when it returns."""
 
-    def __init__(self, path: Path):
-        """Open, create or upgrade; raises ``IndexFailed``, as every method does."""
-        self.database = Database(path)
+    def __init__(self, database: Database):
+        """Create or upgrade; raises ``IndexFailed``, as every method does."""
+        self.database = database
         self._known = KnownIds()
+        database.prepare()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database, and let others own it."""
         self.database.close()
+
+    def area(self) -> str | None:
+        """The storage area that it belongs to; None: to none yet."""
+        with self.database.reading() as connection:
+            return connection.scalar(select(area.c.id))
+
+    def belong_to(self, storage_area: str) -> None:
+        """From now on it is the index of this storage area and of no other one."""
+        with self.database.writing() as connection:
+            connection.execute(insert(area).values(id=storage_area, owner=""))
 
     def record(self, arrivals: Sequence[Arrival], removed: Iterable[str] = ()) -> list[str]:
         """Write a batch of instances; the UUIDs of attachments that are to be removed for it.
@@ -115,8 +126,11 @@ class Index:
         return {keyword: tuple(sorted(values)) for keyword, values in found.items()}
 
     def known(self, uuids: Iterable[str]) -> set[str]:
-        """Those of these attachments that the index has."""
-        with self.database.reading() as connection:
+        """Those of these attachments that the index has, when all that has begun has ended."""
+        uuids = list(uuids)
+        if not uuids:
+            return set()
+        with self.database.writing() as connection:
             return {
                 uuid
                 for some in chunks(uuids)

@@ -8,7 +8,7 @@ from router.sql.migrations import Migrations
 
 MIGRATIONS = Migrations(
     metadata=metadata,
-    head="0001",
+    head="0002",
     scripts="candidates.writer.index:migrations",
     database="index",
     program="writer",

@@ -30,6 +30,11 @@ Key = tuple[int, str]
 K = TypeVar("K")
 Values = dict[str, Any]
 
+SORTED_BY = frozenset({"PatientID", "StudyDate", "AccessionNumber"})
+"""Attributes that the database has a search tree of, besides UIDs, which are short."""
+MAX_SORTED = 512
+"""Characters of them that are kept: PostgreSQL's trees take no more than 2,704 bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -44,12 +49,16 @@ class Arrival:
     attachment: Attachment
 
     def value(self, keyword: str) -> str:
-        """The values of an attribute, as DICOM writes them."""
+        """The values of an attribute, as DICOM writes them, and as any database takes them.
+
+        What is far longer than any value may be is cut where the database sorts by it.
+        """
         if keyword == "SOPInstanceUID":
             return self.sop_instance_uid
         if keyword == "SOPClassUID":
-            return self.sop_class_uid
-        return "\\".join(self.facts.get(keyword, ()))
+            return self.sop_class_uid.replace("\0", "")
+        text = "\\".join(self.facts.get(keyword, ())).replace("\0", "")  # PostgreSQL has no NUL
+        return text[:MAX_SORTED] if keyword in SORTED_BY else text
 
     def names(self) -> tuple[str, str, str]:
         """The UIDs of study, series and instance."""

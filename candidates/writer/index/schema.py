@@ -12,15 +12,13 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
-    String,
     Table,
-    Text,
     UniqueConstraint,
 )
 
 from candidates.writer.storage import Compression
 from candidates.writer.tags import MAIN_TAGS, Level, column_of
-from router.sql.columns import ROW_ID, UtcDateTime, empty_metadata, words
+from router.sql.columns import ROW_ID, TEXT, UtcDateTime, empty_metadata, short_text, words
 
 
 class ChangeKind(StrEnum):
@@ -32,7 +30,7 @@ class ChangeKind(StrEnum):
 
 
 def _main_tags(level: Level) -> list[Column[str]]:
-    return [Column(column_of(keyword), Text, nullable=False) for keyword in MAIN_TAGS[level]]
+    return [Column(column_of(keyword), TEXT, nullable=False) for keyword in MAIN_TAGS[level]]
 
 
 metadata = empty_metadata()
@@ -75,8 +73,8 @@ instance = Table(
     Column("id", ROW_ID, primary_key=True),
     Column("parent_id", ROW_ID, ForeignKey("series.id"), nullable=False),
     *_main_tags(Level.INSTANCE),
-    Column("transfer_syntax_uid", String(64), nullable=False),
-    Column("calling_ae_title", String(16), nullable=False),
+    Column("transfer_syntax_uid", short_text(64), nullable=False),
+    Column("calling_ae_title", short_text(16), nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     UniqueConstraint("parent_id", "sop_instance_uid"),
     Index(None, "sop_instance_uid"),
@@ -87,12 +85,12 @@ attachment = Table(
     metadata,
     Column("id", ROW_ID, primary_key=True),
     Column("instance_id", ROW_ID, ForeignKey("instance.id"), nullable=False),
-    Column("uuid", String(36), nullable=False),
+    Column("uuid", short_text(36), nullable=False),
     Column("compression", words(Compression), nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("md5", String(32), nullable=False),
+    Column("md5", short_text(32), nullable=False),
     Column("stored_size", BigInteger, nullable=False),
-    Column("stored_md5", String(32), nullable=False),
+    Column("stored_md5", short_text(32), nullable=False),
     UniqueConstraint("uuid"),
     Index(None, "instance_id"),
 )
@@ -103,15 +101,26 @@ change = Table(
     Column("sequence", ROW_ID, primary_key=True),
     Column("kind", words(ChangeKind), nullable=False),
     Column("level", words(Level), nullable=False),
-    Column("uid", Text, nullable=False),  # of a patient, the Patient ID
+    Column("uid", TEXT, nullable=False),  # of a patient, the Patient ID
     Column("at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,  # no number comes twice
 )
 
+area = Table(
+    "area",
+    metadata,
+    Column("id", short_text(36), primary_key=True),
+    Column("owner", short_text(36), nullable=False),
+)
+"""The one storage area that it is the index of, and which start of a writer took it last.
+
+Only a database that may be lost to another process while the writer runs says who took it.
+"""
+
 removal = Table(
     "removal",
     metadata,
-    Column("uuid", String(36), primary_key=True),
+    Column("uuid", short_text(36), primary_key=True),
 )
 """Attachments that have no row any more, and whose files are to be removed."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, func, true
 
+from candidates.writer.index.portable import matches_wildcard
+
 _BEHIND_DIGITS = "~"
 """Sorts behind whatever may follow the end of a range: its seconds, or their fractions."""
 _RANGES = frozenset({"DA", "TM"})
@@ -15,7 +17,7 @@ def condition(column: ColumnElement[str], vr: str, key: str) -> ColumnElement[bo
 
     Names are compared without regard to case.
     """
-    key = key.strip(" \0")
+    key = key.replace("\0", "").strip(" ")  # PostgreSQL has no NUL
     if key in ("", "*") or (vr in _RANGES and key == "-"):
         return true()
     if vr == "UI":
@@ -25,7 +27,7 @@ def condition(column: ColumnElement[str], vr: str, key: str) -> ColumnElement[bo
     if vr == "PN":
         column, key = func.lower(column), _lowered(key)
     if vr not in _NEVER_WILD and ("*" in key or "?" in key):
-        return column.op("GLOB")(key.replace("[", "[[]"))
+        return matches_wildcard(column, key)
     return column == key
 
 
@@ -41,5 +43,5 @@ def _range(column: ColumnElement[str], key: str) -> ColumnElement[bool]:
 
 
 def _lowered(text: str) -> str:
-    """As SQLite does it: letters of ASCII only."""
+    """As the databases do it: letters of ASCII only."""
     return "".join(letter.lower() if letter.isascii() else letter for letter in text)

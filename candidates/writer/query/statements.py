@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, true
 
+from candidates.writer.index.portable import distinct_values
 from candidates.writer.index.schema import LEVELS, attachment, instance, patient, series, study
 from candidates.writer.query.matching import condition
 from candidates.writer.tags import MAIN_TAGS, Level, column_of
@@ -51,7 +52,7 @@ def columns(level: QueryLevel) -> dict[str, ColumnElement[Any]]:
     if level is QueryLevel.SERIES:
         return known | _counts("NumberOfSeriesRelatedInstances")
     known[MODALITIES] = (
-        select(func.group_concat(series.c.modality.distinct()))
+        select(distinct_values(series.c.modality))
         .where(series.c.parent_id == study.c.id, series.c.modality != "")
         .correlate(study)
         .scalar_subquery()

@@ -9,6 +9,8 @@ revision = "0001"
 down_revision = None
 
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_C = sa.Text(collation="C")
+_TEXT = sa.Text().with_variant(_C, "postgresql")
 _WORD = sa.String(16)
 _TIME = sa.DateTime(timezone=True)
 
@@ -25,20 +27,24 @@ def upgrade() -> None:
         sa.Column("sequence", _ID, nullable=False),
         sa.Column("kind", _WORD, nullable=False),
         sa.Column("level", _WORD, nullable=False),
-        sa.Column("uid", sa.Text(), nullable=False),
+        sa.Column("uid", _TEXT, nullable=False),
         sa.Column("at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("sequence", name="pk_change"),
         sqlite_autoincrement=True,
     )
     op.create_table(
         "removal",
-        sa.Column("uuid", sa.String(36), nullable=False),
+        sa.Column("uuid", _short(36), nullable=False),
         sa.PrimaryKeyConstraint("uuid", name="pk_removal"),
     )
 
 
+def _short(length: int) -> sa.String:
+    return sa.String(length).with_variant(_C, "postgresql")
+
+
 def _texts(*names: str) -> list[sa.Column[str]]:
-    return [sa.Column(name, sa.Text(), nullable=False) for name in names]
+    return [sa.Column(name, _TEXT, nullable=False) for name in names]
 
 
 def _create_patient() -> None:
@@ -118,8 +124,8 @@ def _create_instance() -> None:
             "content_time",
             "image_comments",
         ),
-        sa.Column("transfer_syntax_uid", sa.String(64), nullable=False),
-        sa.Column("calling_ae_title", sa.String(16), nullable=False),
+        sa.Column("transfer_syntax_uid", _short(64), nullable=False),
+        sa.Column("calling_ae_title", _short(16), nullable=False),
         sa.Column("received_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_instance"),
         sa.ForeignKeyConstraint(["parent_id"], ["series.id"], name="fk_instance_parent_id"),
@@ -135,12 +141,12 @@ def _create_attachment() -> None:
         "attachment",
         sa.Column("id", _ID, nullable=False),
         sa.Column("instance_id", _ID, nullable=False),
-        sa.Column("uuid", sa.String(36), nullable=False),
+        sa.Column("uuid", _short(36), nullable=False),
         sa.Column("compression", _WORD, nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("md5", sa.String(32), nullable=False),
+        sa.Column("md5", _short(32), nullable=False),
         sa.Column("stored_size", sa.BigInteger(), nullable=False),
-        sa.Column("stored_md5", sa.String(32), nullable=False),
+        sa.Column("stored_md5", _short(32), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_attachment"),
         sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name="fk_attachment_instance_id"),
         sa.UniqueConstraint("uuid", name="uq_attachment_uuid"),
