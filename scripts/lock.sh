@@ -9,5 +9,7 @@ lock() { # lock OUTPUT ARGUMENTS...
 }
 uv=$1
 lock runtime.txt pyproject.toml --extra postgresql # for the image: writers choose when they start
+lock transcode.txt pyproject.toml --extra postgresql --extra transcode \
+    -c requirements/runtime.txt
 lock build.txt --group build -c requirements/runtime.txt
-lock dev.txt pyproject.toml --group dev --group build -c requirements/runtime.txt
+lock dev.txt pyproject.toml --group dev --group build -c requirements/transcode.txt

@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 HARD_LIMIT = 600
+MODULES = {"google-re2": "re2", "nats-py": "nats", "pyyaml": "yaml"}
+"""Packages whose module has another name."""
+NOT_ASKED_FOR = {"router", "candidates", "orthanc", "dicom_router_agent", "pydantic_core"}
+"""The project itself, what an Orthanc has beside its script, and what comes with pydantic."""
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -30,6 +36,22 @@ def test_imports_point_down_the_layers() -> None:
     )
 
     assert result.returncode == 0, result.stdout
+
+
+def test_whoever_installs_the_router_gets_what_it_imports_and_nothing_else() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = modules_of(project["dependencies"])
+    extra = modules_of(one for part in project["optional-dependencies"].values() for one in part)
+    source = "\n".join(path.read_text() for path in tracked("router/*.py", "candidates/*.py"))
+    imported = set(re.findall(r"^ *(?:import|from) (\w+)", source, re.M))
+
+    assert needed <= imported
+    assert imported - sys.stdlib_module_names - NOT_ASKED_FOR <= needed | extra
+
+
+def modules_of(requirements: Iterable[str]) -> set[str]:
+    packages = (re.split(r"[^\w-]", one)[0] for one in requirements)
+    return {MODULES.get(package, package) for package in packages}
 
 
 def test_no_module_outgrows_a_head() -> None:

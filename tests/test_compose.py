@@ -259,6 +259,28 @@ def test_the_image_installs_with_hashes_only() -> None:
     assert words.count("--requirement") == words.count("--require-hashes") == 2
 
 
+def test_the_image_with_the_decoders_has_what_the_other_one_has() -> None:
+    runtime, transcode = (pins(name) for name in ("runtime", "transcode"))
+
+    assert runtime < transcode
+    assert {pin.split("==")[0] for pin in transcode - runtime} == {"numpy", "python-gdcm"}
+
+
+def pins(name: str) -> set[str]:
+    """The packages that a lock file pins."""
+    lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+    return {line.rstrip(" \\") for line in lines if "==" in line}
+
+
+@every_file
+def test_a_container_writes_to_its_volume_and_to_tmp_and_has_no_capabilities(name: str) -> None:
+    for service in services(name).values():
+        assert service["read_only"] is True
+        assert service["tmpfs"] == ["/tmp"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
 @pytest.mark.parametrize("path", CONTAINERFILES)
 def test_an_image_needs_debian_only_and_runs_as_nobody_special(path: str) -> None:
     containerfile = (ROOT / path).read_text()

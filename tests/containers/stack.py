@@ -25,12 +25,15 @@ from tests.e2e.stack import wait_until
 ROOT = Path(__file__).parents[2]
 FILES = ("minimal.yaml", "seed.yaml", "orthanc.yaml")
 ROUTER = "http://127.0.0.1:8042"
+MINIMAL_ROUTER = "http://127.0.0.1:8080"
 ORTHANCS = {
     "GENERIC": "http://127.0.0.1:8090",
     "XRAY": "http://127.0.0.1:8091",
     "BACKUP": "http://127.0.0.1:8092",
 }
 START_WITHIN_S = 120.0
+LARGEST_MB = 256
+"""What the image of router and writer may hold, in MiB; docs/containers.md has what it holds."""
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -38,7 +41,8 @@ pytestmark = pytest.mark.timeout(1800)
 def compose(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run compose with one of the files, in a project of its own: no data of others is touched."""
     command = shlex.split(os.environ.get("COMPOSE", "docker compose"))
-    where = ["--project-name", "dicom-router-test", "--file", f"compose/{name}"]
+    project = f"dicom-router-test-{Path(name).stem}"
+    where = ["--project-name", project, "--file", f"compose/{name}"]
     return subprocess.run(
         [*command, *where, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -63,20 +67,31 @@ def orthancs() -> Iterator[None]:
     """The architecture of the seed, with real Orthancs."""
     try:
         must(compose("orthanc.yaml", "up", "--detach"))
-        wait_until(lambda: live() == set(ORTHANCS), "all register themselves", START_WITHIN_S)
+        wait_until(lambda: live(ROUTER) == set(ORTHANCS), "all register", START_WITHIN_S)
         yield
     finally:
         must(compose("orthanc.yaml", "down", "--volumes", "--timeout", "20"))
 
 
-def live() -> set[str]:
-    found = (answer(f"{ROUTER}/candidates") or {}).get("candidates", ())
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[None]:
+    """The router and the writer that comes with it."""
+    try:
+        must(compose("minimal.yaml", "up", "--detach"))
+        wait_until(lambda: live(MINIMAL_ROUTER) == {"BACKUP"}, "it registers", START_WITHIN_S)
+        yield
+    finally:
+        must(compose("minimal.yaml", "down", "--volumes", "--timeout", "30"))
+
+
+def live(router: str) -> set[str]:
+    found = (answer(f"{router}/candidates") or {}).get("candidates", ())
     return {one["ae_title"] for one in found if one["state"] == "live"}
 
 
-def send(*paths: Path) -> set[str]:
+def send(*paths: Path, to: str = "127.0.0.1:4242") -> set[str]:
     """Send as a modality does; the SOP Instance UIDs."""
-    command = [sys.executable, "-m", "router.cli.main", "send", "--to", "127.0.0.1:4242"]
+    command = [sys.executable, "-m", "router.cli.main", "send", "--to", to]
     must(
         subprocess.run(
             [*command, *map(str, paths)], cwd=ROOT, capture_output=True, text=True, check=False
@@ -123,14 +138,61 @@ def test_what_came_while_an_orthanc_was_down_reaches_it_when_it_is_back(tmp_path
     has("XRAY", dx)
 
 
-@pytest.mark.usefixtures("orthancs")
-def test_the_health_of_the_router_can_be_asked_in_its_container() -> None:
-    said = compose("orthanc.yaml", "exec", "-T", "router", "dicom-router", "health")
+@pytest.mark.usefixtures("embedded")
+def test_the_embedded_writer_gets_what_is_sent(tmp_path: Path) -> None:
+    dx = make_dx(tmp_path / "dx")
+    study = str(pydicom.dcmread(dx, stop_before_pixels=True).StudyInstanceUID)
 
-    assert must(said).strip() == "ready"
+    send(dx, to="127.0.0.1:11112")
+
+    wait_until(lambda: settled(study), "the writer has the study", START_WITHIN_S)
 
 
-@pytest.mark.usefixtures("orthancs")
-@pytest.mark.parametrize(("service", "user"), [("router", "dicom"), ("xray-writer", "orthanc")])
-def test_no_container_runs_as_root(service: str, user: str) -> None:
-    assert must(compose("orthanc.yaml", "exec", "-T", service, "id", "-un")).strip() == user
+def settled(study: str) -> bool:
+    known = answer(f"{MINIMAL_ROUTER}/studies/{study}") or {"revisions": ()}
+    return {one["state"] for one in known["revisions"]} == {"settled"}
+
+
+EVERY_SERVICE = [
+    ("orthanc.yaml", "router", "dicom"),
+    ("orthanc.yaml", "xray-writer", "orthanc"),
+    ("minimal.yaml", "router", "dicom"),
+    ("minimal.yaml", "writer", "dicom"),
+]
+
+
+@pytest.mark.usefixtures("orthancs", "embedded")
+@pytest.mark.parametrize(
+    ("name", "service", "health"),
+    [
+        ("orthanc.yaml", "router", ["dicom-router", "health"]),
+        ("minimal.yaml", "router", ["dicom-router", "health"]),
+        ("minimal.yaml", "writer", ["dicom-writer", "health"]),
+    ],
+)
+def test_health_can_be_asked_in_the_container(name: str, service: str, health: list[str]) -> None:
+    must(compose(name, "exec", "-T", service, *health))
+
+
+@pytest.mark.usefixtures("orthancs", "embedded")
+@pytest.mark.parametrize(("name", "service", "user"), EVERY_SERVICE)
+def test_no_container_runs_as_root(name: str, service: str, user: str) -> None:
+    assert must(compose(name, "exec", "-T", service, "id", "-un")).strip() == user
+
+
+@pytest.mark.usefixtures("orthancs", "embedded")
+@pytest.mark.parametrize(("name", "service", "user"), EVERY_SERVICE)
+def test_even_root_can_write_to_no_container(name: str, service: str, user: str) -> None:
+    done = compose(name, "exec", "-T", "--user", "root", service, "touch", "/etc/written")
+
+    assert done.returncode != 0
+    assert "Read-only file system" in done.stderr
+
+
+@pytest.mark.usefixtures("embedded")
+def test_the_image_of_router_and_writer_is_small() -> None:
+    said = must(
+        compose("minimal.yaml", "exec", "-T", "--user", "root", "router", "du", "-sxm", "/")
+    )
+
+    assert int(said.split()[0]) <= LARGEST_MB
