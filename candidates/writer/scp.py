@@ -107,7 +107,7 @@ class WriterService:
         self._acceptance = AcceptancePolicy(
             ae_titles=frozenset({ae_title}),
             accept_storage_commitment=True,
-            services=frozenset({uids.STUDY_ROOT_FIND, uids.STUDY_ROOT_MOVE}),
+            services=frozenset({uids.STUDY_ROOT_FIND, uids.STUDY_ROOT_MOVE, uids.STUDY_ROOT_GET}),
         )
         self.operations = operations
         self.archive = archive

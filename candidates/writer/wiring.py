@@ -11,6 +11,7 @@ from candidates.writer.archive import Archive
 from candidates.writer.commitment import ArchiveCommitment
 from candidates.writer.cooling import Cooler
 from candidates.writer.query.finder import Finder
+from candidates.writer.query.getter import Getter
 from candidates.writer.query.mover import Mover
 from candidates.writer.scp import WriterService
 from candidates.writer.settings import Addresses, CoolingPolicy
@@ -57,11 +58,11 @@ async def running_service(
     """
     commitment = ArchiveCommitment(archive, report_to)
     operations = CommitmentOperations(commitment, AwaitedReports())
-    finder, mover = Finder(archive.index), Mover(archive, move_to)
-    service = WriterService(ae_title, archive, [operations, finder, mover])
+    finder, mover, getter = Finder(archive.index), Mover(archive, move_to), Getter(archive)
+    service = WriterService(ae_title, archive, [operations, finder, mover, getter])
     async with anyio.create_task_group() as tasks:
-        for run in (commitment.run, operations.run, finder.run, mover.run, service.run):
-            await tasks.start(run)
+        for one in (commitment, operations, finder, mover, getter, service):
+            await tasks.start(one.run)
         if cooling is not None:
             await tasks.start(Cooler(service, *cooling).run)
         yield service

@@ -13,7 +13,9 @@ allow. The clock is the caller's; ``now`` is its monotonic time in seconds.
 
 Flow control: an association answers as many requests at a time as its operations window allows
 (one). While answers are owed, ``receive`` takes nothing beyond the message that they answer; the
-caller keeps the rest, stops reading, and offers it again when it has sent an answer.
+caller keeps the rest, stops reading, and offers it again when it has sent an answer. A C-GET leaves
+the window open, for the answers to its sub-operations and a C-CANCEL; another request before it has
+been answered is a fault of the peer's.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from collections.abc import Mapping
 from router.dicom import pdu
 from router.dicom.dimse import (
     CCancelRQ,
+    CGetRQ,
+    CGetRSP,
     MalformedRequest,
     Message,
     Request,
@@ -100,7 +104,7 @@ class Association:
     ):
         self._role = role
         self._artim_s = artim_s
-        self._max_outstanding = max_outstanding
+        self._window = max_outstanding
         self._strict = strict
         self._state = State.IDLE
         self._deadline: float | None = None
@@ -111,6 +115,8 @@ class Association:
         self._contexts: Mapping[int, AcceptedContext] = {}
         self._payload = 1
         self._owed = 0
+        self._getting: CGetRQ | None = None  # is being carried out, beyond the window
+        self._is_cancelled = False
         self._sending_data_of: int | None = None
         self._events: list[AssociationEvent] = []
         self._out = bytearray()
@@ -181,6 +187,16 @@ class Association:
         return self._owed
 
     @property
+    def is_getting(self) -> bool:
+        """Whether the peer waits for the end of a C-GET."""
+        return self._getting is not None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the peer has cancelled the C-GET that is being carried out."""
+        return self._is_cancelled
+
+    @property
     def deadline(self) -> float | None:
         """When to call ``expire``, if nothing else happens; None: no timer runs."""
         return self._deadline
@@ -205,7 +221,7 @@ class Association:
         """
         position = 0
         read = self._pdus.read
-        while self._owed < self._max_outstanding:
+        while self._owed < self._window:
             if self._state is State.IDLE:
                 return len(view)
             part, position = read(view, position)
@@ -264,6 +280,9 @@ class Association:
         self._send_command(context_id, encode_message(message), now, answers=answers)
         if isinstance(message, Response) and message.status not in _PENDING:
             self._owed -= 1
+            if self._getting is not None and isinstance(message, CGetRSP):
+                self._getting = None
+                self._window -= 1
         if message.has_data_set:
             self._sending_data_of = context_id
 
@@ -322,6 +341,7 @@ class Association:
             self._deadline = None
         if self._state in _OVER:
             self._owed = 0
+            self._getting = None
             self._sending_data_of = None
         return action
 
@@ -336,7 +356,28 @@ class Association:
         if fault is not None:
             self._fault(fault.text, fault.reason, now)
         elif len(events) > before and isinstance(end := events[-1], MessageEnded | CommandReceived):
-            self._owed += owes_answer(end.message)
+            self._take_message(end.message, now)
+
+    def _take_message(self, message: Message, now: float) -> None:
+        """Note what is owed for it, and how much may be received before that is given.
+
+        A request has a response of its own, unless it cancels another (PS3.7 section 9.3).
+        """
+        getting = self._getting
+        if isinstance(message, CCancelRQ):
+            if getting is not None and getting.message_id == message.message_id:
+                self._is_cancelled = True
+        elif not isinstance(message, Request):
+            pass  # an answer
+        elif getting is not None:
+            self._events.pop()
+            self._fault("a request while C-GET is carried out", UNEXPECTED_PDU, now)
+        else:
+            self._owed += 1
+            if isinstance(message, CGetRQ):
+                self._getting = message
+                self._is_cancelled = False
+                self._window += 1
 
     def _take_control(self, part: ControlBody, now: float) -> None:
         try:
@@ -406,8 +447,3 @@ class Association:
 
     def _queue(self, unit: ControlPDU) -> None:
         self._out += pdu.encode(unit)
-
-
-def owes_answer(message: Message) -> bool:
-    """Whether the message is a request that has a response of its own (PS3.7 section 9.3)."""
-    return isinstance(message, Request) and not isinstance(message, CCancelRQ)

@@ -91,7 +91,7 @@ class CMoveRQ:
 class SubOperations:
     """How many C-STORE sub-operations have ended in which way."""
 
-    remaining: int | None  # None in the last response: there are none
+    remaining: int | None  # None in the last response, unless it was cancelled: there are none
     completed: int
     failed: int
     warning: int
@@ -100,6 +100,28 @@ class SubOperations:
 @dataclass(frozen=True, slots=True)
 class CMoveRSP:
     """C-MOVE response; the last one may carry an identifier that lists what failed."""
+
+    message_id: int
+    sop_class_uid: str
+    status: int
+    counts: SubOperations | None = None
+    has_data_set: bool = False
+    error_comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CGetRQ:
+    """C-GET request; its identifier is the data set, its sub-operations come back the same way."""
+
+    message_id: int
+    sop_class_uid: str
+    priority: int = MEDIUM
+    has_data_set: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CGetRSP:
+    """C-GET response; the last one may carry an identifier that lists what failed."""
 
     message_id: int
     sop_class_uid: str
@@ -199,6 +221,7 @@ Request = (
     | CStoreRQ
     | CFindRQ
     | CMoveRQ
+    | CGetRQ
     | NActionRQ
     | NEventReportRQ
     | CCancelRQ
@@ -206,6 +229,13 @@ Request = (
     | MalformedRequest
 )
 Response = (
-    CEchoRSP | CStoreRSP | CFindRSP | CMoveRSP | NActionRSP | NEventReportRSP | UnknownResponse
+    CEchoRSP
+    | CStoreRSP
+    | CFindRSP
+    | CMoveRSP
+    | CGetRSP
+    | NActionRSP
+    | NEventReportRSP
+    | UnknownResponse
 )
 Message = Request | Response

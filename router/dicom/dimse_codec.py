@@ -18,6 +18,8 @@ from router.dicom.dimse import (
     CEchoRSP,
     CFindRQ,
     CFindRSP,
+    CGetRQ,
+    CGetRSP,
     CMoveRQ,
     CMoveRSP,
     CStoreRQ,
@@ -44,6 +46,7 @@ MAX_COMMENT = 64
 
 # Command Fields (PS3.7 table E.1-1)
 C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
+C_GET_RQ, C_GET_RSP = 0x0010, 0x8010
 C_FIND_RQ, C_FIND_RSP = 0x0020, 0x8020
 C_MOVE_RQ, C_MOVE_RSP = 0x0021, 0x8021
 C_ECHO_RQ, C_ECHO_RSP = 0x0030, 0x8030
@@ -54,6 +57,8 @@ C_CANCEL_RQ = 0x0FFF
 _MESSAGES: dict[int, type[Message]] = {
     C_STORE_RQ: CStoreRQ,
     C_STORE_RSP: CStoreRSP,
+    C_GET_RQ: CGetRQ,
+    C_GET_RSP: CGetRSP,
     C_FIND_RQ: CFindRQ,
     C_FIND_RSP: CFindRSP,
     C_MOVE_RQ: CMoveRQ,
@@ -102,6 +107,7 @@ _SUB_OPERATIONS = {
     "warning": cs.WARNING_SUB_OPERATIONS,
 }
 """The elements of the only field that is several of them."""
+_COUNTING = (CMoveRSP, CGetRSP)
 
 _NOTHING = ("", None)
 
@@ -192,7 +198,7 @@ def _decode_response(command: int, elements: _Elements, has_data_set: bool) -> M
     if layout is None:
         return UnknownResponse(message_id, command, status, has_data_set)
     values = _values(layout, elements)
-    if layout.message is CMoveRSP and cs.COMPLETED_SUB_OPERATIONS in elements:
+    if layout.message in _COUNTING and cs.COMPLETED_SUB_OPERATIONS in elements:
         values["counts"] = _sub_operations(elements)
     return layout.message(message_id, has_data_set=has_data_set, **values)
 
@@ -236,7 +242,7 @@ def encode_message(message: Message) -> bytes:
     for name, element, _ in layout.optional:
         if (value := getattr(message, name)) not in _NOTHING:
             elements[element] = value
-    if isinstance(message, CMoveRSP) and message.counts is not None:
+    if isinstance(message, CMoveRSP | CGetRSP) and message.counts is not None:
         for name, element in _SUB_OPERATIONS.items():
             if (count := getattr(message.counts, name)) is not None:
                 elements[element] = count

@@ -1,4 +1,7 @@
-"""What an acceptor asks of the service behind it. All of it runs on the event loop; none waits."""
+"""What an acceptor asks of the service behind it, and the service of an association.
+
+All of it runs on the event loop; nothing waits but :meth:`Returner.store`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from router.dicom.data_source import DataSource
 from router.dicom.dimse import CStoreRQ, Message, NEventReportRQ
 from router.dicom.negotiation import AcceptedContext
 from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ
@@ -43,6 +47,25 @@ class Invoker(Protocol):
         ...
 
 
+class Returner(Protocol):
+    """Stores at the peer what it asks for by C-GET, on the association that it asks on."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the peer has cancelled the C-GET that is being carried out."""
+        ...
+
+    async def store(
+        self, context_id: int, sop_class_uid: str, sop_instance_uid: str, source: DataSource
+    ) -> int:
+        """C-STORE as a sub-operation, one at a time: the status that the peer answers.
+
+        Raises ``AssociationLost`` (``PeerTimeout``), and what reading the source raises. Whatever
+        it raises, the association has ended.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
     """Where a connection comes from."""
@@ -57,7 +80,10 @@ class PeerAddress:
 
 @dataclass(frozen=True, slots=True)
 class AssociationInfo:
-    """An association that has just been accepted."""
+    """An association that has just been accepted.
+
+    ``returned_classes`` are those whose instances the peer takes (SCP role, PS3.7 annex D.3.3.4).
+    """
 
     calling_ae_title: str
     called_ae_title: str
@@ -66,6 +92,8 @@ class AssociationInfo:
     implementation_version: str
     contexts: Mapping[int, AcceptedContext]
     invoker: Invoker
+    returner: Returner
+    returned_classes: frozenset[str] = frozenset()
 
 
 class AssociationEnd(StrEnum):

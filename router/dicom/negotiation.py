@@ -130,7 +130,7 @@ def _identity_response(user: UserInformation) -> bytes | None:
 
 
 def _answer_roles(request: AssociateRQ, policy: AcceptancePolicy) -> Iterator[RoleSelection]:
-    """The requestor may be SCU; for storage commitment also SCP, to report on its own.
+    """The requestor may be SCU, and SCP of what it is sent: instances by C-GET, reports.
 
     A role is answered once, and only where its class is proposed: whatever comes, the answer stays
     within what an item can hold.
@@ -139,9 +139,16 @@ def _answer_roles(request: AssociateRQ, policy: AcceptancePolicy) -> Iterator[Ro
     for role in request.user.roles:
         if role.sop_class_uid in unanswered and uids.is_valid_uid(role.sop_class_uid):
             unanswered.remove(role.sop_class_uid)
-            is_commitment = role.sop_class_uid == uids.STORAGE_COMMITMENT_PUSH
-            may_be_scp = is_commitment and policy.accept_storage_commitment
+            may_be_scp = _may_be_scp(role.sop_class_uid, policy)
             yield RoleSelection(role.sop_class_uid, role.scu, role.scp and may_be_scp)
+
+
+def _may_be_scp(sop_class_uid: str, policy: AcceptancePolicy) -> bool:
+    """Of storage commitment, to be sent reports; of storage, to be sent what it asks for."""
+    if sop_class_uid == uids.STORAGE_COMMITMENT_PUSH:
+        return policy.accept_storage_commitment
+    is_storage = not uids.is_known_non_storage(sop_class_uid)
+    return is_storage and uids.STUDY_ROOT_GET in policy.services
 
 
 def _answer_contexts(

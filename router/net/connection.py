@@ -13,7 +13,7 @@ from typing import Protocol, cast
 import structlog
 
 from router.dicom.association import Association
-from router.dicom.dimse import Message, NEventReportRQ, NEventReportRSP
+from router.dicom.dimse import CStoreRSP, Message, NEventReportRQ, NEventReportRSP
 from router.dicom.events import (
     Aborted,
     AssociateRequested,
@@ -39,6 +39,7 @@ from router.dicom.pdu import AssociateRJ, AssociateRQ
 from router.net.invocations import Invocations
 from router.net.operations import Failed, Operations
 from router.net.patience import Patience
+from router.net.returning import Returning
 from router.net.sockets import OptionSocket, acknowledge_quickly, tune
 
 NOWHERE = PeerAddress("unknown", 0)
@@ -107,11 +108,12 @@ class Connection(asyncio.BufferedProtocol):
         self._receiver: AssociationReceiver | None = None
         self._operations: Operations | None = None
         self._invocations = Invocations()
+        self._returning = Returning(self._association, self, timeouts.message_s)
         self._peer = NOWHERE
         self._calling_ae_title = ""
         self._rest = memoryview(b"")  # received, but not to be consumed before an answer is sent
         self._is_consuming = False
-        self._is_writing_paused = False
+        self.is_writing_paused = False
         self._is_draining = False
         self._is_half_open = False  # the peer has closed its direction
         self._has_ended = False
@@ -152,21 +154,24 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Keep the connection while an answer is owed: who has sent all may still listen.
 
-        TLS as asyncio does it has no such half-open connections.
+        TLS as asyncio does it has no such half-open connections, and whoever asks by C-GET has to
+        answer what it is sent.
         """
         self._is_half_open = True
-        if self._transport.get_extra_info("ssl_object") is not None:
+        is_tls = self._transport.get_extra_info("ssl_object") is not None
+        if is_tls or self._association.is_getting:
             self._hang_up()
         self._flush()
         return not self._transport.is_closing()
 
     def pause_writing(self) -> None:
         """Take no more requests from a peer that does not read the answers."""
-        self._is_writing_paused = True
+        self.is_writing_paused = True
 
     def resume_writing(self) -> None:
         """Go on: the peer reads."""
-        self._is_writing_paused = False
+        self.is_writing_paused = False
+        self._returning.look()
         self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -219,6 +224,16 @@ class Connection(asyncio.BufferedProtocol):
         if not self._is_consuming:
             self._flush()
 
+    def write(self, data: bytes) -> None:
+        """Send bytes of a message that is longer than one write."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def give_up(self, text: str) -> None:
+        """End the association, for a reason of the service's."""
+        self._abort(text)
+        self._close()
+
     # -- bytes ------------------------------------------------------------------------------------
 
     def _consume(self, view: memoryview) -> int:
@@ -226,7 +241,7 @@ class Connection(asyncio.BufferedProtocol):
         association, position, size = self._association, 0, len(view)
         self._is_consuming = True
         try:
-            while position < size and not self._is_writing_paused:
+            while position < size and not self.is_writing_paused:
                 taken = association.receive(view[position:], self._loop.time())
                 position += taken
                 for event in association.take_events():
@@ -300,10 +315,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def _handle(self, event: AssociationEvent) -> None:
         match event:
-            case CommandReceived(NEventReportRSP() as response) | MessageEnded(
-                NEventReportRSP() as response
+            case CommandReceived(CStoreRSP() | NEventReportRSP() as response) | MessageEnded(
+                CStoreRSP() | NEventReportRSP() as response
             ):
-                self._invocations.answered(response)
+                self._take_answer(response)
             case DataFragments() | MessageStarted() | MessageEnded() | CommandReceived():
                 if self._operations is not None:
                     self._operations.handle(event)
@@ -328,6 +343,13 @@ class Connection(asyncio.BufferedProtocol):
             case _:
                 pass  # only a requestor sees the others
 
+    def _take_answer(self, response: CStoreRSP | NEventReportRSP) -> None:
+        """Tell who has asked something of the peer."""
+        if isinstance(response, CStoreRSP):
+            self._returning.answered(response)
+        else:
+            self._invocations.answered(response)
+
     def _decide(self, request: AssociateRQ) -> None:
         now = self._loop.time()
         self._calling_ae_title = request.calling_ae_title
@@ -350,6 +372,8 @@ class Connection(asyncio.BufferedProtocol):
             implementation_version=request.user.implementation_version,
             contexts=self._association.contexts,
             invoker=self,
+            returner=self._returning,
+            returned_classes=frozenset(one.sop_class_uid for one in answer.user.roles if one.scp),
         )
         self._receiver = self._owner.handler.opened(info)
         self._operations = Operations(self._receiver, self)
@@ -371,6 +395,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._operations is not None:
             self._operations.abandon()
         self._invocations.abandon()
+        self._returning.look()
         if self._receiver is not None:
             self._owner.disassociated(self._peer)
             self._receiver.closed(how)

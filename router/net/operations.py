@@ -12,6 +12,8 @@ from router.dicom.dimse import (
     CEchoRSP,
     CFindRQ,
     CFindRSP,
+    CGetRQ,
+    CGetRSP,
     CMoveRQ,
     CMoveRSP,
     CStoreRQ,
@@ -33,7 +35,7 @@ MAX_COLLECTED_BYTES = 16 * 1024 * 1024
 
 MessageEvent = MessageStarted | DataFragments | MessageEnded | CommandReceived
 Failed = UnknownRequest | MalformedRequest
-Asking = CFindRQ | CMoveRQ | NActionRQ | NEventReportRQ
+Asking = CFindRQ | CMoveRQ | CGetRQ | NActionRQ | NEventReportRQ
 Refusable = CEchoRQ | CStoreRQ | Asking
 
 
@@ -146,7 +148,7 @@ class Operations:
             case MalformedRequest(missing=missing):
                 comment = f"missing: {', '.join(missing)}"
                 self._responder.fail(context_id, message, statuses.MISSING_ATTRIBUTE, comment)
-            case CFindRQ() | CMoveRQ() | NActionRQ() | NEventReportRQ():
+            case CFindRQ() | CMoveRQ() | CGetRQ() | NActionRQ() | NEventReportRQ():
                 self._ask(message, context, collector)
             case CCancelRQ() | _:
                 pass  # nothing to cancel, nothing asked
@@ -188,6 +190,8 @@ def refusal(request: Refusable, status: int) -> dimse.Response:
             return CFindRSP(message_id, sop_class, status)
         case CMoveRQ():
             return CMoveRSP(message_id, sop_class, status)
+        case CGetRQ():
+            return CGetRSP(message_id, sop_class, status)
         case NActionRQ(sop_instance_uid=instance, action_type_id=action):
             return NActionRSP(message_id, sop_class, instance, action, status)
         case NEventReportRQ(sop_instance_uid=instance, event_type_id=event):

@@ -17,42 +17,22 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from typing import Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from router.dicom import statuses, uids
+from router.dicom.data_source import DataSource
 from router.dicom.dimse import CEchoRQ, CFindRQ, CStoreRQ, CStoreRSP, NActionRQ, NEventReportRQ
 from router.dicom.negotiation import DEFAULT_MAX_LENGTH
 from router.dicom.pdu import AssociateRQ, ProposedContext, RoleSelection, UserInformation
-from router.domain.errors import AssociationLost, ContextNotAccepted, PeerTimeout, SpoolFailed
+from router.domain.errors import AssociationLost, ContextNotAccepted, PeerTimeout
 from router.net.exchange import Answer, Exchange, Reported, RequestorTimeouts
-from router.net.stream import MAX_BUFFERS, ByteStream, TCPStream
+from router.net.pieces import chunk_for, fill
+from router.net.stream import ByteStream, TCPStream
 from router.net.tls import TLSStream
 
-CHUNK_BYTES = 256 * 1024
-"""At most so much of a data set is read, and given to the kernel, at a time."""
-PDUS_PER_WRITE = MAX_BUFFERS // 2 - 1
-"""A header and a slice each, and room for the command before them."""
 MAX_MESSAGE_ID = 0xFFFF
-
-
-class DataSource(Protocol):
-    """A data set to be sent; read once, from its beginning to its end."""
-
-    @property
-    def length(self) -> int:
-        """Bytes of the data set."""
-        ...
-
-    def try_read_into(self, buffer: memoryview, offset: int) -> int | None:
-        """Bytes read at ``offset`` if that needs no waiting, else None."""
-        ...
-
-    async def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Bytes read at ``offset``; raises ``SpoolFailed`` or ``CorruptRecord``."""
-        ...
 
 
 @asynccontextmanager
@@ -247,23 +227,17 @@ class RequestedAssociation:
 
     async def _send_data_set(self, context_id: int, source: DataSource) -> None:
         """The command goes out with the first chunk, in one write."""
-        chunk = self._chunk = self._chunk or memoryview(bytearray(self._chunk_bytes))
+        chunk = self._chunk = self._chunk or chunk_for(self._exchange.payload)
         position, length = 0, source.length
         while True:
             view = chunk[: length - position]
-            count = await _fill(view, source, position) if view else 0
+            count = await fill(view, source, position) if view else 0
             position += count
             is_last = position == length
             await self._exchange.send(context_id, view[:count], last=is_last)
             if is_last:
                 return
             await checkpoint()  # a fast peer and a large object must not keep the loop
-
-    @property
-    def _chunk_bytes(self) -> int:
-        """As many whole PDUs as one write takes; a peer of tiny ones gets smaller writes."""
-        payload = self._exchange.payload
-        return payload * max(1, min(CHUNK_BYTES // payload, PDUS_PER_WRITE))
 
     def _next_id(self) -> int:
         self._last_id = self._last_id % MAX_MESSAGE_ID + 1
@@ -276,13 +250,3 @@ class RequestedAssociation:
         raise ContextNotAccepted(
             f"{self._exchange.peer} does not accept {uids.name(sop_class_uid)}"
         )
-
-
-async def _fill(view: memoryview, source: DataSource, position: int) -> int:
-    """At least one byte of the source in ``view``."""
-    count = source.try_read_into(view, position)
-    if count is None:
-        count = await source.read_into(view, position)
-    if not count:
-        raise SpoolFailed(f"a data set of {source.length} bytes ended after {position}")
-    return count

@@ -12,14 +12,21 @@ from router.commitment.service import CommitmentService, WayBack
 from router.dicom import statuses, uids
 from router.dicom.commitment import REQUEST_STORAGE_COMMITMENT, write_request
 from router.dicom.dimse import Message, NActionRQ, NActionRSP
-from router.dicom.handlers import AssociationInfo, Invoker, PeerAddress
+from router.dicom.handlers import AssociationInfo, Invoker, PeerAddress, Returner
 from router.dicom.negotiation import AcceptedContext
 from router.domain.commitment import CommitmentRequest, Reference, Requester
 
 PUSH, SYNTAX = uids.STORAGE_COMMITMENT_PUSH, uids.IMPLICIT_VR_LITTLE_ENDIAN
 CONTEXT = AcceptedContext(1, PUSH, SYNTAX)
 MODALITY = AssociationInfo(
-    "CT1", "ROUTER", PeerAddress("10.0.0.7", 53312), "1.2.3", "", {1: CONTEXT}, cast(Invoker, None)
+    "CT1",
+    "ROUTER",
+    PeerAddress("10.0.0.7", 53312),
+    "1.2.3",
+    "",
+    {1: CONTEXT},
+    cast(Invoker, None),
+    cast(Returner, None),
 )
 ASKED = CommitmentRequest("1.2.99", (Reference("1.2.840.10008.5.1.4.1.1.2", "1.2.3.1"),))
 

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.dicom.association import Association
-from router.dicom.dimse import CCancelRQ, CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP, UnknownRequest
+from router.dicom.dimse import (
+    CCancelRQ,
+    CEchoRQ,
+    CEchoRSP,
+    CGetRQ,
+    CGetRSP,
+    CStoreRQ,
+    CStoreRSP,
+    UnknownRequest,
+)
 from router.dicom.events import (
     Aborted,
     Associated,
@@ -17,6 +26,7 @@ from router.dicom.events import (
     DataFragments,
     MessageEnded,
     MessageStarted,
+    PeerFault,
     Rejected,
     Released,
     ReleaseRequested,
@@ -41,6 +51,8 @@ ECHO = CEchoRQ(1, VERIFICATION)
 ECHO_ANSWER = CEchoRSP(1, VERIFICATION, 0)
 STORE = CStoreRQ(2, CT_IMAGE, "1.2.3.4")
 STORE_ANSWER = CStoreRSP(2, CT_IMAGE, "1.2.3.4", 0)
+GET = CGetRQ(3, CT_IMAGE, has_data_set=False)
+PENDING, LAST = CGetRSP(3, CT_IMAGE, 0xFF00), CGetRSP(3, CT_IMAGE, 0)
 CT = AcceptedContext(CT_CONTEXT, CT_IMAGE, IMPLICIT)
 VERIFYING = AcceptedContext(ECHO_CONTEXT, VERIFICATION, IMPLICIT)
 
@@ -143,17 +155,81 @@ def test_what_follows_in_the_same_pdu_waits_too() -> None:
     assert receive(pair.acceptor, [both[consumed:]]) == [CommandReceived(ECHO, VERIFYING)]
 
 
+def cancellation(message_id: int) -> bytes:
+    """The bytes of a C-CANCEL request."""
+    cancel = bytes.fromhex(
+        "0000000004000000 2a000000 00000001 02000000 ff0f 00002001 02000000".replace(" ", "")
+    )
+    cancel += message_id.to_bytes(2, "little") + bytes.fromhex("00000008020000000101")
+    pdv = (len(cancel) + 2).to_bytes(4, "big") + bytes((CT_CONTEXT, 3)) + cancel
+    return b"\x04\x00" + len(pdv).to_bytes(4, "big") + pdv
+
+
 def test_responses_and_cancellations_owe_no_answer() -> None:
     pair = ConnectionPair.established()
-    cancel = bytes.fromhex(
-        "0000000004000000 2a000000 00000001 02000000 ff0f 00002001 02000000 0200"
-        "00000008 02000000 0101".replace(" ", "")
-    )
-    pdv = (len(cancel) + 2).to_bytes(4, "big") + bytes((CT_CONTEXT, 3)) + cancel
-    octets = b"\x04\x00" + len(pdv).to_bytes(4, "big") + pdv
 
-    assert receive(pair.acceptor, [octets]) == [CommandReceived(CCancelRQ(2), CT)]
+    assert receive(pair.acceptor, [cancellation(2)]) == [CommandReceived(CCancelRQ(2), CT)]
     assert pair.acceptor.owed == 0
+
+
+# -- C-GET: requests of the acceptor while its answer is owed --------------------------------------
+
+
+def getting() -> ConnectionPair:
+    """A pair whose requestor waits for the end of a C-GET."""
+    pair = ConnectionPair.established()
+    pair.requestor.send_message(CT_CONTEXT, GET, 0.0)
+    assert pair.to_acceptor() == [CommandReceived(GET, CT)]
+    return pair
+
+
+def test_sub_operations_of_a_c_get_run_while_its_answer_is_owed() -> None:
+    pair = getting()
+
+    for _ in range(2):
+        _, data, ended = receive(pair.requestor, [store(pair.acceptor, b"pixels")])
+        assert (data, ended) == (DataFragments([memoryview(b"pixels")]), MessageEnded(STORE, CT))
+        pair.requestor.send_message(CT_CONTEXT, STORE_ANSWER, 0.0)
+        assert pair.to_acceptor() == [CommandReceived(STORE_ANSWER, CT)]
+        pair.acceptor.send_message(CT_CONTEXT, PENDING, 0.0)
+        assert pair.to_requestor() == [CommandReceived(PENDING, CT)]
+
+    assert (pair.acceptor.owed, pair.acceptor.is_getting) == (1, True)
+    pair.acceptor.send_message(CT_CONTEXT, LAST, 0.0)
+    assert pair.to_requestor() == [CommandReceived(LAST, CT)]
+    assert (pair.acceptor.owed, pair.acceptor.is_getting) == (0, False)
+
+
+def test_the_window_is_what_it_was_when_a_c_get_has_been_answered() -> None:
+    pair = getting()
+    pair.acceptor.send_message(CT_CONTEXT, LAST, 0.0)
+    first, second = store(pair.requestor, b"one"), store(pair.requestor, b"two")
+
+    assert pair.acceptor.receive(memoryview(first + second), 0.0) == len(first)
+
+
+def test_a_c_get_is_cancelled_by_its_own_message_id_only() -> None:
+    pair, noted = getting(), []
+
+    for message_id in (GET.message_id + 1, GET.message_id):
+        receive(pair.acceptor, [cancellation(message_id)])
+        noted.append(pair.acceptor.is_cancelled)
+    pair.acceptor.send_message(CT_CONTEXT, LAST, 0.0)
+    pair.requestor.send_message(CT_CONTEXT, GET, 0.0)
+    pair.to_acceptor()
+    noted.append(pair.acceptor.is_cancelled)
+
+    assert noted == [False, True, False]
+
+
+def test_another_request_before_a_c_get_has_been_answered_is_a_fault() -> None:
+    pair = getting()
+
+    pair.requestor.send_message(ECHO_CONTEXT, ECHO, 0.0)
+
+    assert pair.to_acceptor() == [PeerFault("a request while C-GET is carried out")]
+    assert not pair.acceptor.can_send
+    assert isinstance(pair.to_requestor()[-1], Aborted)
 
 
 def test_a_failure_answers_an_unknown_request() -> None:

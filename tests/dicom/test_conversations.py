@@ -31,6 +31,8 @@ from router.dicom.dimse import (
     CEchoRSP,
     CFindRQ,
     CFindRSP,
+    CGetRQ,
+    CGetRSP,
     CStoreRQ,
     CStoreRSP,
     MalformedRequest,
@@ -217,6 +219,8 @@ def answer_to(request: Message, status: int) -> Response:
             return CStoreRSP(message_id, sop_class, instance, status)
         case CFindRQ(message_id, sop_class):
             return CFindRSP(message_id, sop_class, status)
+        case CGetRQ(message_id, sop_class):
+            return CGetRSP(message_id, sop_class, status)
         case NEventReportRQ(message_id, sop_class, instance, event):
             return NEventReportRSP(message_id, sop_class, instance, event, status)
     raise AssertionError(request)
@@ -321,7 +325,14 @@ class Conversation(RuleBasedStateMachine):
 
     @property
     def peer_may_ask(self) -> bool:
-        return self.peer_is_talking and (self.ending is Ending.ANY or not self.is_winding_up)
+        is_free = self.peer_is_talking and not self.peer_waits_for_instances
+        return is_free and (self.ending is Ending.ANY or not self.is_winding_up)
+
+    @property
+    def peer_waits_for_instances(self) -> bool:
+        """Whether it has asked by C-GET: it asks for nothing else until that is answered."""
+        asked = [*(said.request for said in self.said), *(one for _, one in self.unanswered)]
+        return any(isinstance(one, CGetRQ) for one in asked)
 
     def understand(self) -> None:
         """Note which of the peer's words have been heard in full."""
@@ -440,17 +451,24 @@ class Conversation(RuleBasedStateMachine):
         self.peer_message(VERIFYING, command, None, cuts)
 
     @precondition(lambda self: self.peer_may_ask)
-    @rule(kind=st.sampled_from(["store", "find", "malformed"]), data=DATA, cuts=CUTS)
+    @rule(kind=st.sampled_from(["store", "find", "get", "malformed"]), data=DATA, cuts=CUTS)
     def peer_asks_with_data(self, kind: str, data: bytes, cuts: Cuts) -> None:
         number = self.next_id()
         command = {
             "store": dimse_codec.encode_message(CStoreRQ(number, CT_IMAGE, "1.2.3")),
             "find": dimse_codec.encode_message(CFindRQ(number, CT_IMAGE)),
+            "get": dimse_codec.encode_message(CGetRQ(number, CT_IMAGE)),
             "malformed": wire.command(
                 wire.us(0x100, wire.STORE_RQ), wire.us(0x110, number), wire.us(0x800, 0)
             ),
         }[kind]
         self.peer_message(CT, command, data, cuts)
+
+    @precondition(lambda self: self.peer_is_talking and self.peer_waits_for_instances)
+    @rule(number=st.integers(0, 3), cuts=CUTS)
+    def peer_cancels(self, number: int, cuts: Cuts) -> None:
+        command = wire.command(wire.us(0x100, wire.CANCEL_RQ), wire.us(0x120, number))
+        self.peer_message(CT, command, None, cuts)
 
     @precondition(lambda self: self.peer_is_talking and self.outstanding and not self.unsent)
     @rule(cuts=CUTS)
@@ -595,7 +613,9 @@ class Conversation(RuleBasedStateMachine):
 
     @invariant()
     def all_that_was_carried_is_heard_unless_an_answer_is_owed(self) -> None:
-        assert self.wire or self.unanswered or not self.said
+        """What belongs to a C-GET is heard before its answer."""
+        waits = any(not isinstance(request, CGetRQ) for _, request in self.unanswered)
+        assert self.wire or waits or not self.said
 
     @invariant()
     def the_end_is_known(self) -> None:

@@ -241,6 +241,27 @@ def test_a_requestor_may_be_scu_of_everything_and_scp_of_commitment_reports() ->
     assert not accepted(asking).user.roles[1].scp
 
 
+def test_a_requestor_may_be_scp_of_storage_where_it_may_ask_by_c_get() -> None:
+    mr, find = "1.2.840.10008.5.1.4.1.1.4", uids.STUDY_ROOT_FIND
+    contexts = tuple(
+        ProposedContext(2 * at + 1, one, (ILE,)) for at, one in enumerate((CT, mr, "1.2.3.4", find))
+    )
+    roles = (
+        RoleSelection(CT, scu=False, scp=True),
+        RoleSelection(mr, scu=True, scp=False),
+        RoleSelection("1.2.3.4", scu=True, scp=True),
+        RoleSelection(find, scu=True, scp=True),
+    )
+    asking = replace(REQUEST, contexts=contexts, user=UserInformation(roles=roles))
+    policy = replace(POLICY, services=frozenset({find, uids.STUDY_ROOT_GET}))
+
+    assert accepted(asking, policy).user.roles == (
+        *roles[:3],
+        RoleSelection(find, scu=True, scp=False),
+    )
+    assert not any(role.scp for role in accepted(asking).user.roles)
+
+
 # -- any proposal ----------------------------------------------------------------------------------
 
 

@@ -114,13 +114,18 @@ class DeadLedger:
 
 
 class Nobody:
-    """Takes no other operations, asks nothing of the peer."""
+    """Takes no other operations, asks nothing of the peer, returns nothing."""
+
+    is_cancelled = False
 
     def request(self, *_: object) -> bool:
         return False
 
     def invoke(self, *_: object) -> None:
         raise AssertionError("nothing is asked here")
+
+    async def store(self, *_: object) -> int:
+        raise AssertionError("nothing is returned here")
 
 
 @dataclass
@@ -164,7 +169,14 @@ class Doorway:
         """A new association."""
         return self.ingress.opened(
             AssociationInfo(
-                calling, "ROUTER", PeerAddress("10.0.0.7", 53312), "1.2", "X", {}, Nobody()
+                calling,
+                "ROUTER",
+                PeerAddress("10.0.0.7", 53312),
+                "1.2",
+                "X",
+                {},
+                Nobody(),
+                Nobody(),
             )
         )
 

@@ -13,7 +13,8 @@ from router.dicom.dimse import CFindRQ, CFindRSP, CStoreRQ, Message, NActionRQ, 
 from router.dicom.handlers import AssociationEnd
 from router.dicom.negotiation import AcceptancePolicy, propose
 from router.domain.errors import AssociationLost, ContextNotAccepted, SpoolFailed
-from router.net.requestor import CHUNK_BYTES, RequestedAssociation, associate
+from router.net.pieces import CHUNK_BYTES
+from router.net.requestor import RequestedAssociation, associate
 from tests.net.service import (
     CONTEXTS,
     CT_IMAGE,

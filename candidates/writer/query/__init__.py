@@ -1,1 +1,1 @@
-"""Query and retrieve: C-FIND and C-MOVE of the Study Root model (PS3.4 annex C)."""
+"""Query and retrieve: C-FIND, C-MOVE and C-GET of the Study Root model (PS3.4 annex C)."""

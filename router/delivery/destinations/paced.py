@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from router.dicom.data_source import DataSource
 from router.domain.candidate import Candidate
 from router.domain.pace import Pace
-from router.net.requestor import DataSource
 from router.ports import Clock
 
 

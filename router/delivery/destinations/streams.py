@@ -10,10 +10,10 @@ import anyio
 
 from router.delivery.destinations.outcomes import spoiling
 from router.delivery.destinations.verified import VerifiedSource
+from router.dicom.data_source import DataSource
 from router.dicom.part10 import file_header
 from router.domain.delivery import DeliveryItem
 from router.domain.instance import Identity
-from router.net.requestor import DataSource
 from router.ports import Spool, SpoolReader
 
 PIECE_BYTES = 128 * 1024

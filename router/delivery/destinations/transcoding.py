@@ -80,7 +80,7 @@ class Transcoder:
 
 
 class FileSource:
-    """Implements :class:`router.net.requestor.DataSource` over the data set of a file."""
+    """Implements :class:`router.dicom.data_source.DataSource` over the data set of a file."""
 
     def __init__(self, path: Path):
         self._file = path.open("rb")
