@@ -166,11 +166,11 @@ def run(
             envvar="HTTP",
             metavar="HOST:PORT",
             parser=by(parse_endpoint),
-            help="HOST:PORT to take STOW-RS on; none: not.",
+            help="HOST:PORT to offer DICOMweb on; none: not.",
         ),
     ] = None,
     http_token: Annotated[
-        str | None, typer.Option(envvar="HTTP_TOKEN", help="Bearer token that STOW-RS asks for.")
+        str | None, typer.Option(envvar="HTTP_TOKEN", help="Bearer token that DICOMweb asks for.")
     ] = None,
     hot_for: Annotated[
         timedelta | None,

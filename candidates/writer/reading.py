@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Callable
 
 import anyio
 
@@ -37,22 +38,26 @@ class Content:
         return b""
 
 
+def read_head(read: Callable[[int], bytes]) -> tuple[FileHeader, bytes]:
+    """The head of a file, and what was read beyond it; raises ``CannotUnderstand``."""
+    reader = FileHeaderReader()
+    header: FileHeader | None = None
+    while header is None:
+        piece = read(4096)
+        header = reader.feed(piece) if piece else reader.finish()
+    return header, bytes(reader.rest())
+
+
 class StoredDataSet:
-    """The data set of an attachment; a :class:`router.net.requestor.DataSource`, read in order."""
+    """The data set of an attachment: a :class:`router.dicom.data_source.DataSource`."""
 
     def __init__(self, descriptor: int, attachment: Attachment):
         """Read the head of the file; raises ``CannotUnderstand``, ``OSError`` or ``zlib.error``."""
         self._descriptor = descriptor
         self._is_plain = attachment.compression is Compression.NONE
         self._content = Content(descriptor, attachment)
-        reader = FileHeaderReader()
-        header: FileHeader | None = None
-        while header is None:
-            piece = self._content.read(4096)
-            header = reader.feed(piece) if piece else reader.finish()
-        self.header = header
-        self.length = attachment.size - header.data_set_offset
-        self._rest = bytes(reader.rest())
+        self.header, self._rest = read_head(self._content.read)
+        self.length = attachment.size - self.header.data_set_offset
 
     def try_read_into(self, buffer: memoryview, offset: int) -> int | None:
         """Bytes that need no waiting for a disk, else None."""
@@ -81,12 +86,37 @@ class StoredDataSet:
         return len(used)
 
 
+class StoredFile:
+    """The whole content of an attachment, a Part 10 file, read in order."""
+
+    def __init__(self, descriptor: int, attachment: Attachment):
+        self._descriptor = descriptor
+        self._content = Content(descriptor, attachment)
+        self.size = attachment.size
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most so many; none at the end. Blocks; raises ``SpoolFailed``."""
+        try:
+            return self._content.read(size)
+        except (OSError, zlib.error) as error:
+            raise SpoolFailed(f"an attachment cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Read no more."""
+        os.close(self._descriptor)
+
+
+def open_file(storage: Storage, attachment: Attachment) -> StoredFile:
+    """The file of an attachment, to be closed by whoever asks for it. Blocks.
+
+    Raises ``SpoolFailed``.
+    """
+    return StoredFile(_descriptor(storage, attachment), attachment)
+
+
 def open_data_set(storage: Storage, attachment: Attachment) -> StoredDataSet:
     """A data set, to be closed by whoever asks for it. Blocks; raises ``SpoolFailed``."""
-    try:
-        descriptor = storage.open(attachment.uuid)
-    except OSError as error:
-        raise SpoolFailed(f"an attachment is not there: {error.strerror}") from error
+    descriptor = _descriptor(storage, attachment)
     try:
         return StoredDataSet(descriptor, attachment)
     except BaseException as error:
@@ -94,3 +124,10 @@ def open_data_set(storage: Storage, attachment: Attachment) -> StoredDataSet:
         if isinstance(error, OSError | zlib.error | CannotUnderstand):
             raise SpoolFailed(f"an attachment cannot be read: {error}") from error
         raise
+
+
+def _descriptor(storage: Storage, attachment: Attachment) -> int:
+    try:
+        return storage.open(attachment.uuid)
+    except OSError as error:
+        raise SpoolFailed(f"an attachment is not there: {error.strerror}") from error

@@ -58,7 +58,7 @@ class WriterSettings:
     commitment: bool  # the router shall ask for it
     report_to: Addresses
     move_to: Addresses
-    http: Endpoint | None  # where STOW-RS is taken
+    http: Endpoint | None  # where DICOMweb is offered
     http_token: str | None
     cooling: CoolingPolicy | None  # None: everything is kept
 

@@ -16,18 +16,24 @@ from candidates.writer.query.mover import Mover
 from candidates.writer.scp import WriterService
 from candidates.writer.settings import Addresses, CoolingPolicy
 from candidates.writer.stow import StowUpload, StowUploads
+from candidates.writer.web.requests import TOKEN
+from candidates.writer.web.retrieving import Retrieving
+from candidates.writer.web.searching import Searching
 from router.admin.server import STOP_WITHIN_S, HttpServer, serve_http
 from router.clock import SystemClock
 from router.commitment.awaited import AwaitedReports
 from router.commitment.operations import CommitmentOperations
-from router.dicomweb.application import Stow, StowLimits
+from router.dicomweb.application import PATH, Stow, StowLimits
 
 
 @asynccontextmanager
 async def serving_http(
     service: WriterService, host: str, port: int, token: str | None
 ) -> AsyncIterator[HttpServer]:
-    """STOW-RS into the archive as long as the block runs; raises ``ConfigurationError``."""
+    """DICOMweb into and out of the archive as long as the block runs.
+
+    Raises ``ConfigurationError``.
+    """
     stow = Stow(
         StowUploads(service),
         SystemClock(),
@@ -35,8 +41,12 @@ async def serving_http(
         readiness=tuple,
         token=token,
         conclude=StowUpload.conclude,
+        token_name=TOKEN,
     )
-    async with serve_http(stow.application(), host, port, key="--http") as server:
+    application = stow.application(f"studies are at {PATH}, by STOW-RS, QIDO-RS and WADO-RS")
+    Retrieving(service.archive, token).add_to(application)
+    Searching(service.archive, token).add_to(application)
+    async with serve_http(application, host, port, key="--http") as server:
         yield server
         await server.stop_listening()
         await stow.finish(STOP_WITHIN_S)

@@ -72,20 +72,30 @@ class Stow(Generic[T]):
         readiness: Callable[[], Sequence[str]],
         token: str | None = None,
         conclude: Callable[[T, Outcome], Awaitable[Outcome]] = _as_it_is,
+        token_name: str = "stow.token_file",  # noqa: S107 - what it is called
     ):
-        """``conclude`` has the last word about what became of a request."""
+        """``conclude`` has the last word about what became of a request.
+
+        ``token_name`` is what people know the token by.
+        """
         self._uploads = uploads
         self._clock = clock
         self._limits = limits
         self._readiness = readiness
         self._token = token
+        self._token_name = token_name
         self._conclude = conclude
         self._requests = 0
         self._idle = anyio.Event()
 
-    def application(self) -> web.Application:
-        """What :func:`router.admin.server.serve_http` serves."""
-        problems = explaining(f"instances are stored by POST {PATH}")
+    def application(
+        self, there_is: str = f"instances are stored by POST {PATH}"
+    ) -> web.Application:
+        """What :func:`router.admin.server.serve_http` serves.
+
+        ``there_is`` helps those who ask for something that there is not.
+        """
+        problems = explaining(there_is)
         application = web.Application(middlewares=[problems])
         for path in (PATH, PATH + "/{study}"):
             application.router.add_route("POST", path, self._store, expect_handler=self._expect)
@@ -127,7 +137,7 @@ class Stow(Generic[T]):
 
     def _examine(self, request: web.Request) -> MultipartReader:
         """The reader of a body that can be taken. Raises ``RequestError``."""
-        check_token(request, self._token, "stow.token_file")
+        check_token(request, self._token, self._token_name)
         study = request.match_info.get("study")
         if study is not None and not uids.is_valid_uid(study):
             raise RequestError(HTTPStatus.BAD_REQUEST, f"{study} is no Study Instance UID")

@@ -62,9 +62,11 @@ class StowWriter(Writer):
 
 
 @asynccontextmanager
-async def running_stow_writer(root: Path, token: str | None = None) -> AsyncIterator[StowWriter]:
+async def running_stow_writer(
+    root: Path, token: str | None = None, *, compress: bool = False
+) -> AsyncIterator[StowWriter]:
     """A writer with a port for STOW-RS, as long as the block runs."""
-    archive = Archive.open(Storage(root))
+    archive = Archive.open(Storage(root, compress=compress))
     async with (
         running_service("WRITER", archive, {}, {}) as service,
         Acceptor(service, host="127.0.0.1", port=0) as acceptor,

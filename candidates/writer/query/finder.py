@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from candidates.writer.errors import IndexFailed
 from candidates.writer.index.index import Index
-from candidates.writer.query.identifiers import Query, read_query, write_answer
+from candidates.writer.query.identifiers import read_query, write_answer
 from candidates.writer.query.statements import MODALITIES, find
 from router.dicom import statuses, uids
 from router.dicom.dimse import CFindRQ, CFindRSP, Message
@@ -104,19 +104,20 @@ class Finder:
         if len(rows) > MAX_MATCHES:
             return _Refused(statuses.OUT_OF_RESOURCES, f"more than {MAX_MATCHES} matches")
         title, syntax = job.info.called_ae_title, job.transfer_syntax_uid
-        return [write_answer(query, _told(query, row), title, syntax) for row in rows]
+        return [write_answer(query, told(row, query.keys), title, syntax) for row in rows]
 
     @staticmethod
     def _end(request: CFindRQ, respond: Respond, status: int, comment: str) -> None:
         respond(CFindRSP(request.message_id, request.sop_class_uid, status, error_comment=comment))
 
 
-def _told(query: Query, row: Mapping[Any, Any]) -> dict[str, str]:
-    told = {
+def told(row: Mapping[Any, Any], keywords: Iterable[str]) -> dict[str, str]:
+    """What a row of :func:`find` says of these, as DICOM writes it."""
+    values = {
         keyword: "" if row[keyword] is None else str(row[keyword])
-        for keyword in query.keys
+        for keyword in keywords
         if keyword in row
     }
-    if MODALITIES in told:
-        told[MODALITIES] = told[MODALITIES].replace(",", "\\")
-    return told
+    if MODALITIES in values:
+        values[MODALITIES] = values[MODALITIES].replace(",", "\\")
+    return values

@@ -58,25 +58,27 @@ def write_answer(
     query: Query, found: Mapping[str, str], ae_title: str, transfer_syntax_uid: str
 ) -> bytes:
     """One match: every key that was asked for, empty where nothing is known."""
-    from pydicom.dataset import Dataset
-
     values = {**dict.fromkeys(query.keys, ""), **found, "RetrieveAETitle": ae_title}
     values[LEVEL] = query.level.value
-    answer = Dataset()
-    if not all(value.isascii() for value in values.values()):
-        values[CHARACTER_SET] = UTF_8
-    for keyword, value in values.items():
-        _put(answer, keyword, value)
-    return write_data_set(answer, transfer_syntax_uid)
+    return write_data_set(data_set_of(values), transfer_syntax_uid)
 
 
 def write_failed(sop_instance_uids: Sequence[str], transfer_syntax_uid: str) -> bytes:
     """The identifier of a last C-MOVE response: what could not be sent."""
+    failed = data_set_of({"FailedSOPInstanceUIDList": "\\".join(sop_instance_uids)})
+    return write_data_set(failed, transfer_syntax_uid)
+
+
+def data_set_of(values: Mapping[str, str]) -> Dataset:
+    """A data set of these values by keyword, as DICOM writes them."""
     from pydicom.dataset import Dataset
 
     answer = Dataset()
-    _put(answer, "FailedSOPInstanceUIDList", "\\".join(sop_instance_uids))
-    return write_data_set(answer, transfer_syntax_uid)
+    for keyword, value in values.items():
+        _put(answer, keyword, value)
+    if not all(value.isascii() for value in values.values()):
+        _put(answer, CHARACTER_SET, UTF_8)
+    return answer
 
 
 def _put(answer: Dataset, keyword: str, value: str) -> None:
