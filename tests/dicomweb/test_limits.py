@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.error
 from contextlib import closing
 from pathlib import Path
 
@@ -48,9 +49,23 @@ def test_requests_beyond_the_limit_are_asked_to_come_again(tmp_path: Path) -> No
     assert int(refused.headers["Retry-After"]) > 0
 
 
+class FullRouter(StowRouter):
+    """A router without room for anything: it is up, and never ready."""
+
+    __slots__ = ()
+
+    def is_ready(self) -> bool:
+        try:
+            self.get("/readyz")
+        except urllib.error.HTTPError as answer:
+            return b"min_free" in answer.read()
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            pass
+        return False
+
+
 def test_a_full_spool_is_out_of_resources_and_asks_to_come_again(tmp_path: Path) -> None:
-    full = {"spool": {"min_free": "1000TB"}}
-    router = StowRouter(tmp_path / "router", full)
+    router = FullRouter(tmp_path / "router", {"spool": {"min_free": "1000TB"}})
     study = study_of(2)
     with running(router):
         answer = post_files(router, [file_of(one) for one in study])
