@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
 
@@ -59,14 +60,20 @@ class Multipart:
 
 
 async def file_of(storage: Storage, one: Instance) -> Body:
-    """The file of an instance as it is kept, of the length that the index gives."""
-    left = one.attachment.size
+    """The file of an instance as it is kept; its last bytes come only if all are intact."""
+    left, digest = one.attachment.size, hashlib.md5(usedforsecurity=False)
     with closing(await anyio.to_thread.run_sync(open_file, storage, one.attachment)) as file:
+
+        def read(size: int) -> bytes:
+            piece = file.read(size)
+            digest.update(piece)
+            return piece
+
         while left:
-            piece = await anyio.to_thread.run_sync(file.read, min(left, PIECE_BYTES))
-            if not piece:
-                raise SpoolFailed(f"the file of {one.sop_instance_uid} is {left} bytes too short")
+            piece = await anyio.to_thread.run_sync(read, min(left, PIECE_BYTES))
             left -= len(piece)
+            if not piece or (not left and digest.hexdigest() != one.attachment.md5):
+                raise SpoolFailed(f"the file of {one.sop_instance_uid} is damaged")
             yield piece
 
 

@@ -214,7 +214,7 @@ async def test_a_file_that_is_gone_is_no_empty_study(writer: StowWriter, tmp_pat
         assert "not there" in answer.detail
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut short"])
+@pytest.mark.parametrize("damage", ["gone", "cut short", "one bit"])
 async def test_a_study_that_cannot_be_read_to_its_end_never_looks_whole(
     writer: StowWriter, tmp_path: Path, damage: str
 ) -> None:
@@ -224,6 +224,8 @@ async def test_a_study_that_cannot_be_read_to_its_end_never_looks_whole(
     second.path.unlink()
     if damage == "cut short":
         second.path.write_bytes(content[:-1000])
+    if damage == "one bit":
+        second.path.write_bytes(content[:-1000] + bytes([content[-1000] ^ 1]) + content[-999:])
 
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         await get(writer, path_of(first, "study"))
