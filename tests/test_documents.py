@@ -62,3 +62,18 @@ def test_the_table_of_contents_has_every_page() -> None:
     pages = {Path(page).stem for page in PAGES if page.startswith("docs/")} - {"index"}
 
     assert pages <= set(listed)
+
+
+def test_every_part_of_the_picture_is_a_module() -> None:
+    picture = (ROOT / "docs" / "images" / "flow.svg").read_text(encoding="utf-8")
+    named = re.findall(r'<text class="module"[^>]*>([\w.]+)</text>', picture)
+    paths = {path.with_suffix("") for path in (ROOT / "router").rglob("*")}
+
+    assert named
+    assert not [name for name in named if not any(is_at(path, name) for path in paths)]
+
+
+def is_at(path: Path, module: str) -> bool:
+    """Whether a path is that of a module, said by the last parts of its name."""
+    parts = tuple(module.split("."))
+    return path.parts[-len(parts) :] == parts

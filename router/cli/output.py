@@ -12,6 +12,13 @@ from rich.text import Text
 console = Console()
 messages = Console(stderr=True)
 
+SHORT = 16
+"""Characters of the longest value that counts as short: an AE title is."""
+LEAST = 12
+"""Characters that are left to each column of longer values, else all are folded."""
+FRAME = 3
+"""Characters that each column has around its values."""
+
 
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
@@ -19,14 +26,22 @@ def print_json(value: object) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on standard output; long words are folded, nothing is left out."""
+    """A table on standard output; long words are folded, nothing is left out.
+
+    Columns of short values are not folded as long as the terminal has room for the others.
+    """
     console.print(_literal(title), style="bold", soft_wrap=True)
+    lines = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(columns, *lines, strict=True)]
+    short = [width for width in widths if width <= SHORT]
+    room = console.width - sum(short) - FRAME * len(widths) - 1
+    roomy = room >= LEAST * (len(widths) - len(short))
     table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*("" if cell is None else _literal(str(cell)) for cell in row))
-    console.print(table if table.row_count else "  none")
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, overflow="fold", no_wrap=roomy and width <= SHORT)
+    for line in lines:
+        table.add_row(*map(_literal, line))
+    console.print(table if lines else "  none")
 
 
 def fail(message: str) -> None:

@@ -85,13 +85,12 @@ def _print_revision(revision: dict[str, Any]) -> None:
         )
     print_table(
         "deliveries",
-        ("candidate", "state", "delivered", "refused", "attempts", "reason"),
+        ("candidate", "state", "delivered", "attempts", "reason"),
         [
             (
                 delivery["ae_title"],
                 delivery["state"],
-                f"{delivery['delivered']}/{delivery['instances']}",
-                delivery["refused"],
+                _progress(delivery),
                 delivery["attempts"],
                 delivery["reason"],
             )
@@ -201,21 +200,25 @@ def _print_changed(
 def _print_deliveries(title: str, found: Sequence[dict[str, Any]]) -> None:
     print_table(
         title,
-        ("id", "study", "candidate", "state", "delivered", "refused", "attempts", "reason"),
+        ("id", "candidate", "state", "delivered", "attempts", "study, and reason"),
         [
             (
                 delivery["id"],
-                delivery["study_instance_uid"],
                 delivery["ae_title"],
                 delivery["state"],
-                f"{delivery['delivered']}/{delivery['instances']}",
-                delivery["refused"],
+                _progress(delivery),
                 delivery["attempts"],
-                delivery["reason"],
+                "\n".join(filter(None, (delivery["study_instance_uid"], delivery["reason"]))),
             )
             for delivery in found
         ],
     )
+
+
+def _progress(delivery: Mapping[str, Any]) -> str:
+    """How many instances are delivered, of how many; and how many are refused, if any are."""
+    delivered = f"{delivery['delivered']}/{delivery['instances']}"
+    return f"{delivered}, {delivery['refused']} refused" if delivery["refused"] else delivered
 
 
 def _print_instances(title: str, instances: Sequence[dict[str, Any]]) -> None:

@@ -100,6 +100,20 @@ async def test_candidates_are_listed_with_what_they_want(url: str) -> None:
     ]
 
 
+async def test_a_narrow_terminal_folds_long_values_and_leaves_words_whole(url: str) -> None:
+    ran = await dicom_router("deliveries", "--url", url, columns=80)
+
+    words = {cell for row in rows(ran) for cell in row}
+    assert {"BACKUP", "pending", "ARCHIVE", "retrying", "1.2.3", "1.2.6"} <= words
+    assert "candidate ┃ state    ┃ delivered ┃ attempts" in ran.out
+
+
+async def test_a_terminal_that_is_too_narrow_for_that_folds_everything(url: str) -> None:
+    ran = await dicom_router("deliveries", "--url", url, columns=30)
+
+    assert "ARCHIVE" in "".join(row[1] for row in rows(ran))
+
+
 async def test_candidates_can_be_had_as_json(url: str) -> None:
     ran = await dicom_router("candidates", "--json", "--url", url)
 
@@ -126,7 +140,7 @@ async def test_a_study_says_who_gets_it_and_why_and_where_it_is(url: str) -> Non
     assert ran.status == 0
     assert "revision 1: routed" in ran.out
     assert ["XRAY", "no", "MODALITY is {CT}"] in rows(ran)
-    assert ["BACKUP", "pending", "0/1", "0", "0", ""] in rows(ran)
+    assert ["BACKUP", "pending", "0/1", "0", ""] in rows(ran)
     assert "too loud" in ran.out
 
 
@@ -147,14 +161,17 @@ async def test_a_study_that_nobody_knows_is_said_to_be_unknown(url: str) -> None
 async def test_deliveries_are_listed_with_their_numbers(url: str) -> None:
     ran = await dicom_router("deliveries", "--candidate", "BACKUP", "--url", url)
 
-    assert rows(ran) == [["1", "1.2.3", "BACKUP", "pending", "0/1", "0", "0", ""]]
+    assert rows(ran) == [["1", "BACKUP", "pending", "0/1", "0", "1.2.3"]]
 
 
 async def test_a_delivery_says_how_each_attempt_ended_and_what_is_missing(url: str) -> None:
     ran = await dicom_router("deliveries", "2", "--url", url)
 
-    assert ["2", "1.2.6", "ARCHIVE", "retrying", "0/1", "0", "1", "1 of 1 to be sent"] in rows(ran)
-    assert [row[-2:] for row in rows(ran)][1] == ["retrying", "1 of 1 to be sent"]
+    assert rows(ran)[:2] == [
+        ["2", "ARCHIVE", "retrying", "0/1", "1", "1.2.6"],
+        ["", "", "", "", "", "1 of 1 to be sent"],
+    ]
+    assert [row[-2:] for row in rows(ran)][2] == ["retrying", "1 of 1 to be sent"]
     assert ["1.2.6.1.2", "1", "A700", "no", "disk full"] in rows(ran)
 
 
@@ -170,9 +187,10 @@ async def test_a_delivery_is_redirected_then_dismissed_then_sent_again(url: str)
     dismissed = await dicom_router("dismiss", 3, "nobody reads it", *asked)
     resent = await dicom_router("resend", "1.2.3", "--to", "BACKUP", *asked)
 
-    assert [row[2:4] for row in rows(redirected)] == [["BACKUP", "dismissed"], ["XRAY", "pending"]]
-    assert [row[-1] for row in rows(dismissed)] == ["nobody reads it"]
-    assert [row[:4] for row in rows(resent)] == [["4", "1.2.3", "BACKUP", "pending"]]
+    states = [row[1:3] for row in rows(redirected) if row[0]]
+    assert states == [["BACKUP", "dismissed"], ["XRAY", "pending"]]
+    assert [row[-1] for row in rows(dismissed)] == ["1.2.3", "nobody reads it"]
+    assert [row[:3] for row in rows(resent)] == [["4", "BACKUP", "pending"]]
 
 
 async def test_what_a_decision_leads_to_can_be_had_as_json(url: str) -> None:
