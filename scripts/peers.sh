@@ -12,6 +12,7 @@ need orthanc-dicomweb /usr/share/orthanc/plugins/libOrthancDicomWeb.so
 need redis-server /usr/bin/redis-server
 need nats-server /usr/sbin/nats-server
 need postgresql "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tail -n 1)"
+need rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server
 need faketime /usr/bin/faketime
 need strace /usr/bin/strace
 need openssl /usr/bin/openssl

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ PROGRAMS = {
     "redis": Path("/usr/bin/redis-server"),
     "nats": Path("/usr/sbin/nats-server"),
     "postgresql": POSTGRESQL / "postgres",
+    "rabbitmq": Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),  # /usr/sbin has one for root only
     "faketime": Path("/usr/bin/faketime"),
     "strace": Path("/usr/bin/strace"),
     "odil": Path("/usr/bin/odil"),
@@ -137,46 +139,45 @@ class Orthanc:
 
     port: int
     url: str
+    user: str = ""
+    """With its password after a colon, for an Orthanc that wants one."""
 
     def get(self, path: str) -> Any:
         """The JSON of a GET."""
-        with urllib.request.urlopen(self.url + path, timeout=30) as response:
-            return json.load(response)
+        return json.loads(self.bytes_of(path))
 
     def bytes_of(self, path: str) -> bytes:
         """The bytes of a GET."""
-        with urllib.request.urlopen(self.url + path, timeout=30) as response:
-            content: bytes = response.read()
-            return content
+        return self._ask("GET", path)
 
     def post(self, path: str, body: bytes) -> Any:
         """The JSON of a POST."""
-        request = urllib.request.Request(self.url + path, data=body, method="POST")
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return json.load(response)
+        return json.loads(self._ask("POST", path, body))
 
     def delete(self, path: str) -> None:
         """Send a DELETE."""
-        request = urllib.request.Request(self.url + path, method="DELETE")
-        urllib.request.urlopen(request, timeout=30).close()
+        self._ask("DELETE", path)
 
     def put(self, path: str, body: object) -> None:
         """PUT JSON."""
-        content = json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=content, method="PUT")
-        with urllib.request.urlopen(request, timeout=30):
-            return
+        self._ask("PUT", path, json.dumps(body).encode())
 
     def tell(self, path: str, body: object) -> str:
         """What is answered to a POST of bytes or JSON, be it an error."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=content, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
-                answer: bytes = response.read()
+            answer = self._ask("POST", path, content)
         except urllib.error.HTTPError as error:
             answer = error.read()
         return answer.decode()
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        request = urllib.request.Request(self.url + path, data=body, method=method)
+        if self.user:
+            request.add_header("Authorization", f"Basic {b64encode(self.user.encode()).decode()}")
+        with urllib.request.urlopen(request, timeout=60) as response:
+            answer: bytes = response.read()
+            return answer
 
     def instances(self) -> list[str]:
         """Orthanc's identifiers of what it holds."""
@@ -220,7 +221,9 @@ def orthanc(
         **configuration,
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
-    peer = Orthanc(dicom, f"http://127.0.0.1:{http}")
+    users = configuration.get("RegisteredUsers", {})
+    user = next((f"{name}:{password}" for name, password in users.items()), "")
+    peer = Orthanc(dicom, f"http://127.0.0.1:{http}", user)
     command = [str(PROGRAMS["orthanc"]), str(folder / "orthanc.json")]
     with process(command, folder / "orthanc.log", ends_by):
         wait_until(lambda: _answers(peer), "Orthanc answers")
@@ -296,23 +299,26 @@ def redis_server(folder: Path, *options: str, port: int | None = None) -> Iterat
     bound = ("--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder))
     command = [str(PROGRAMS["redis"]), *bound, "--save", "", "--appendonly", "yes", *options]
     with process(command, folder / "redis.log"):
-        wait_until(lambda: _listens(port), "Redis listens")
+        wait_until(lambda: listens(port), "Redis listens")
         yield port
 
 
 @contextmanager
-def nats_server(folder: Path) -> Iterator[int]:
-    """A NATS server; its port."""
+def nats_server(folder: Path, configuration: str = "") -> Iterator[int]:
+    """A NATS server, with a configuration as it reads one; its port."""
     require("nats")
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = [str(PROGRAMS["nats"]), "--addr", "127.0.0.1", "--port", str(port)]
+    (folder / "nats.conf").write_text(configuration)
+    bound = ("--addr", "127.0.0.1", "--port", str(port))
+    command = [str(PROGRAMS["nats"]), *bound, "--config", str(folder / "nats.conf")]
     with process(command, folder / "nats.log"):
-        wait_until(lambda: _listens(port), "NATS listens")
+        wait_until(lambda: listens(port), "NATS listens")
         yield port
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=2).close()
     except OSError:

@@ -93,6 +93,7 @@ class S3Reach:
     region: str
     credentials: Credentials  # access key and secret key
     files: PathTemplate
+    authority: str = ""  # beside those of the system; a PEM file
 
     @property
     def address(self) -> str:
@@ -107,6 +108,15 @@ class Broker:
     url: str
     queue: str
     credentials: Credentials | None = None
+    tls: TlsFiles | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NatsKey:
+    """What the router signs with when a NATS server asks it who it is."""
+
+    secret: Secret  # the seed of an nkey; or a credentials file, which holds a JWT and a seed
+    has_jwt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,8 @@ class Progress:
 
     url: str
     subject: str
+    credentials: Credentials | NatsKey | None = None
+    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)

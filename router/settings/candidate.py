@@ -44,6 +44,30 @@ class AuthSection(Section):
     """Environment variable with the password."""
 
 
+class NatsAuthSection(Section):
+    """What the router shows to a NATS server: a token, a password, an nkey or a credentials file.
+
+    The secrets themselves stand elsewhere, as for auth.
+    """
+
+    token_file: Location | None = None
+    """File with a token."""
+    token_env: VariableName | None = None
+    """Environment variable with a token."""
+    user: UserName | None = None
+    """User, with a password."""
+    password_file: Location | None = None
+    """File with the password."""
+    password_env: VariableName | None = None
+    """Environment variable with the password."""
+    nkey_file: Location | None = None
+    """File with the seed of an nkey, as nk -gen user writes it."""
+    nkey_env: VariableName | None = None
+    """Environment variable with the seed of an nkey."""
+    creds_file: Location | None = None
+    """Credentials file with a JWT and a seed, as nsc generate creds writes it."""
+
+
 class TlsSection(Section):
     """Whom the router trusts, and how it proves who it is; all files are PEM."""
 
@@ -78,11 +102,15 @@ class CandidateSection(Section):
     files: Template | None = None
     """Path of each instance in a folder or bucket, with {Keyword}; names study and instance."""
     broker: BrokerAddress | None = None
-    """Broker of a candidate of kind chris, redis://...: where series are registered."""
+    """Broker of a candidate of kind chris, where series are registered: amqp:// or redis://."""
     queue: Word | None = None
     """Queue of the workers that register series; default main2."""
     nats: NatsAddress | None = None
-    """NATS server that is told how far series are on their way to ChRIS; left out: none is."""
+    """NATS server, nats:// or tls://, that is told how far series are; left out: none is."""
+    nats_auth: NatsAuthSection | None = None
+    """What the router shows to the NATS server."""
+    nats_tls: TlsSection | None = None
+    """Certificates for a NATS server whose address begins with tls."""
     subject: Word | None = None
     """How subjects begin there; default oxidicom."""
     pacs_name: PacsName | None = None
@@ -90,7 +118,7 @@ class CandidateSection(Section):
     auth: AuthSection | None = None
     """What the router shows to the candidate at url, or to its broker."""
     tls: TlsSection | None = None
-    """Certificates, for DICOM over TLS, or for a url that begins with https."""
+    """Certificates, for DICOM over TLS, an https url, or a broker that is reached over TLS."""
     calling: Calling | None = None
     """Calling AE title that it sees: the router's (default), or that of the modality."""
     transcode: Transcode | None = None

@@ -9,9 +9,10 @@ from pathlib import Path as FilePath
 from router.domain.errors import ConfigurationError
 from router.settings.candidate import CandidateSection
 from router.settings.certificates import acceptor_context
-from router.settings.kinds import static_misfits, unreadable, web_endpoint
+from router.settings.kinds import static_misfits, web_endpoint
 from router.settings.models import CompletionRuleSection, CompletionSection, Settings
 from router.settings.problems import Path, Severity
+from router.settings.proofs import unreadable
 from router.settings.values import Endpoint
 
 _EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared, not listened on

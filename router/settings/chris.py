@@ -11,6 +11,12 @@ from pydantic import AfterValidator, StrictStr, WithJsonSchema
 from router.settings.problems import shown
 from router.settings.values import MAX_URL, parse_url
 
+SECURED_BROKERS = ("amqps", "rediss")
+"""Schemes of brokers that are talked to over TLS."""
+BROKER_SCHEMES = ("amqp", "redis", *SECURED_BROKERS)
+SECURED_NATS = ("tls",)
+"""The scheme of a NATS server that is told nothing but over TLS."""
+
 _WORD = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _PACS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,19}")
 
@@ -23,15 +29,17 @@ def _matching(pattern: re.Pattern[str], what: str, value: str) -> str:
 
 BrokerAddress = Annotated[
     StrictStr,
-    AfterValidator(partial(parse_url, schemes=("redis",), example="redis://host:6379/0")),
-    WithJsonSchema({"type": "string", "pattern": "^redis://", "maxLength": MAX_URL}),
+    AfterValidator(partial(parse_url, schemes=BROKER_SCHEMES, example="amqp://host:5672")),
+    WithJsonSchema({"type": "string", "pattern": "^(amqp|redis)s?://", "maxLength": MAX_URL}),
 ]
 """The address of a broker."""
 
 NatsAddress = Annotated[
     StrictStr,
-    AfterValidator(partial(parse_url, schemes=("nats",), example="nats://host:4222")),
-    WithJsonSchema({"type": "string", "pattern": "^nats://", "maxLength": MAX_URL}),
+    AfterValidator(
+        partial(parse_url, schemes=("nats", "tls"), example="nats://host:4222", key="nats_auth")
+    ),
+    WithJsonSchema({"type": "string", "pattern": "^(nats|tls)://", "maxLength": MAX_URL}),
 ]
 """The address of a NATS server."""
 

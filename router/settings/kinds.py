@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from router.domain.paths import parse_template
@@ -14,17 +12,24 @@ from router.domain.reach import (
     ROUTER,
     Broker,
     ChrisReach,
-    Credentials,
     DimseReach,
     FolderReach,
     Progress,
     Reach,
     S3Reach,
-    Secret,
     TlsFiles,
     WebReach,
 )
-from router.settings.candidate import AuthSection, CandidateSection, TlsSection
+from router.settings.candidate import CandidateSection
+from router.settings.chris import SECURED_BROKERS, SECURED_NATS
+from router.settings.proofs import (
+    auth_misfits,
+    credentials,
+    nats_auth_misfits,
+    nats_credentials,
+    tls_files,
+    tls_misfits,
+)
 
 DEFAULT_KIND = "dimse"
 DEFAULT_FILES = parse_template(
@@ -54,8 +59,11 @@ KINDS: Mapping[str, Keys] = {
     "orthanc-rest": Keys(("url",), ("auth", "tls"), compares=True),
     "orthanc-transfers": Keys(("url",), ("auth", "tls", "gzip"), compares=True),
     "folder": Keys(("path",), ("files",)),
-    "s3": Keys(("url", "bucket"), ("auth", "region", "files")),
-    "chris": Keys(("path", "broker"), ("queue", "nats", "subject", "pacs_name", "auth")),
+    "s3": Keys(("url", "bucket"), ("auth", "tls", "region", "files")),
+    "chris": Keys(
+        ("path", "broker"),
+        ("auth", "tls", "queue", "nats", "nats_auth", "nats_tls", "subject", "pacs_name"),
+    ),
 }
 """Every kind that there is."""
 
@@ -109,15 +117,44 @@ def static_misfits(section: CandidateSection) -> Iterator[KindProblem]:
             " and ".join(f'key "{key}" is missing' for key in missing),
             "a static candidate has its address here, one that registers itself has none",
         )
+    for key, message in (*_auth_misfits(section, kind), *_nats_misfits(section)):
+        yield KindProblem(key, message)
+    yield from _passing_misfits(section)
+
+
+def _auth_misfits(section: CandidateSection, kind: str) -> Iterator[tuple[str, str]]:
+    """Each with its key: what is wrong with credentials and certificates for the candidate."""
     if section.auth is not None:
-        yield from (KindProblem("auth", message) for message in _auth_misfits(section.auth))
+        yield from (("auth", message) for message in auth_misfits(section.auth))
         if section.broker is not None and section.auth.user is None:
-            yield KindProblem("auth", "needs a user and a password: a broker takes no token")
+            yield "auth", "needs a user and a password: a broker takes no token"
     if kind == "s3" and (section.auth is None or section.auth.user is None):
         message = "must name the access key as user, and its secret key as password"
-        yield KindProblem("auth" if section.auth is not None else "", f"auth {message}")
+        yield "auth" if section.auth is not None else "", f"auth {message}"
     if section.tls is not None:
-        yield from _tls_misfits(section, section.tls)
+        if section.broker is not None:
+            found = tls_misfits(section.tls, "broker", section.broker, SECURED_BROKERS)
+        else:
+            found = tls_misfits(section.tls, "url", section.url, ("https",))
+        yield from (("tls", message) for message in found)
+        if kind == "s3" and section.tls.certificate is not None:
+            yield "tls", "has a certificate, but a store is shown none"
+
+
+def _nats_misfits(section: CandidateSection) -> Iterator[tuple[str, str]]:
+    """Each with its key: what is wrong with what the NATS server is shown."""
+    if section.nats_auth is not None:
+        yield from (("nats_auth", message) for message in nats_auth_misfits(section.nats_auth))
+    if section.nats_tls is not None:
+        found = tls_misfits(section.nats_tls, "nats", section.nats, SECURED_NATS)
+        yield from (("nats_tls", message) for message in found)
+    if section.nats is None:
+        said = [key for key in ("nats_auth", "nats_tls") if getattr(section, key) is not None]
+        yield from ((key, 'is of no use: key "nats" is missing') for key in said)
+
+
+def _passing_misfits(section: CandidateSection) -> Iterator[KindProblem]:
+    """What may be right by the time that the candidate is delivered to."""
     if section.transcode == WHEN_REFUSED and not all(map(find_spec, ("numpy", "gdcm"))):
         message = "decodes nothing compressed: numpy and python-gdcm are not installed"
         hint = "pip install 'dicom-router[transcode]'"
@@ -145,15 +182,16 @@ def static_reach(section: CandidateSection) -> Reach | None:
             section.url,
             section.bucket,
             section.region or DEFAULT_REGION,
-            _credentials(section.auth),
+            credentials(section.auth),
             section.files or DEFAULT_FILES,
+            authority="" if section.tls is None else str(section.tls.authority or ""),
         )
     if section.url is None:
-        return dimse_reach(_tls_files(section.tls), section.calling, section.transcode)
+        return dimse_reach(tls_files(section.tls), section.calling, section.transcode)
     return WebReach(
         section.url,
-        None if section.auth is None else _credentials(section.auth),
-        _tls_files(section.tls),
+        None if section.auth is None else credentials(section.auth),
+        tls_files(section.tls),
         gzip=section.gzip or False,
     )
 
@@ -164,12 +202,20 @@ def _chris(section: CandidateSection, path: str, broker: str) -> ChrisReach:
         Broker(
             broker,
             section.queue or DEFAULT_QUEUE,
-            None if section.auth is None else _credentials(section.auth),
+            None if section.auth is None else credentials(section.auth),
+            tls_files(section.tls),
         ),
-        None
-        if section.nats is None
-        else Progress(section.nats, section.subject or DEFAULT_SUBJECT),
+        None if section.nats is None else _progress(section, section.nats),
         section.pacs_name or "",
+    )
+
+
+def _progress(section: CandidateSection, nats: str) -> Progress:
+    return Progress(
+        nats,
+        section.subject or DEFAULT_SUBJECT,
+        None if section.nats_auth is None else nats_credentials(section.nats_auth),
+        tls_files(section.nats_tls),
     )
 
 
@@ -177,59 +223,3 @@ def dimse_reach(tls: TlsFiles | None, calling: str | None, transcode: str | None
     """How an application entity is associated with; None: with nothing but host and port."""
     reach = DimseReach(tls, calling or ROUTER, transcodes=transcode == WHEN_REFUSED)
     return None if reach == DimseReach() else reach
-
-
-def _auth_misfits(auth: AuthSection) -> Iterator[str]:
-    tokens = [auth.token_file, auth.token_env]
-    passwords = [auth.password_file, auth.password_env]
-    if auth.user is None:
-        if sum(one is not None for one in tokens) != 1 or any(passwords):
-            yield "needs token_file or token_env, or a user with password_file or password_env"
-            return
-    elif sum(one is not None for one in passwords) != 1 or any(tokens):
-        yield "needs password_file or password_env for its user, and no token"
-        return
-    for path in (auth.token_file, auth.password_file):
-        if path is not None and (reason := unreadable(path)):
-            yield f"{path} cannot be read: {reason}"
-    for variable in (auth.token_env, auth.password_env):
-        if variable is not None and not os.environ.get(variable):
-            yield f"the environment variable {variable} is not set"
-
-
-def _tls_misfits(section: CandidateSection, tls: TlsSection) -> Iterator[KindProblem]:
-    if section.url is not None and not section.url.startswith("https:"):
-        yield KindProblem("tls", "is of no use: url does not begin with https")
-    if tls.key is not None and tls.certificate is None:
-        yield KindProblem("tls", "has a key without a certificate")
-    for path in (tls.authority, tls.certificate, tls.key):
-        if path is not None and (reason := unreadable(path)):
-            yield KindProblem("tls", f"{path} cannot be read: {reason}")
-
-
-def unreadable(path: Path) -> str:
-    """Why a file cannot be read as text; empty: it can."""
-    try:
-        return "" if path.read_text(encoding="utf-8").strip() else "it is empty"
-    except UnicodeDecodeError:
-        return "it is not text"
-    except OSError as error:
-        return error.strerror or str(error)
-
-
-def _credentials(auth: AuthSection) -> Credentials:
-    if auth.user is None:
-        return Credentials(_secret(auth.token_file, auth.token_env))
-    return Credentials(_secret(auth.password_file, auth.password_env), auth.user)
-
-
-def _secret(file: Path | None, variable: str | None) -> Secret:
-    return Secret("" if file is None else str(file), variable or "")
-
-
-def _tls_files(tls: TlsSection | None) -> TlsFiles | None:
-    if tls is None:
-        return None
-    return TlsFiles(
-        *("" if path is None else str(path) for path in (tls.authority, tls.certificate, tls.key))
-    )

@@ -166,8 +166,11 @@ def _parse_web_address(value: str) -> str:
     return parse_url(value, ("http", "https"), "https://host/path")
 
 
-def parse_url(value: str, schemes: Sequence[str], example: str) -> str:
-    """A URL of one of these schemes, without credentials; raises ``ValueError``."""
+def parse_url(value: str, schemes: Sequence[str], example: str, key: str = "auth") -> str:
+    """A URL of one of these schemes, without credentials; raises ``ValueError``.
+
+    ``key`` is where credentials are to stand.
+    """
     text = value.strip()
     if len(text) > MAX_URL or re.search(r"[\s\x00-\x1f\x7f]", text):
         raise ValueError(f"{shown(value)} is no URL")
@@ -179,7 +182,7 @@ def parse_url(value: str, schemes: Sequence[str], example: str) -> str:
     if parts.scheme not in schemes or not parts.hostname or port == 0:
         raise ValueError(f"{shown(value)} is no URL; write {example}")
     if parts.username is not None or parts.password is not None:
-        raise ValueError('a URL must not hold a user or a password; the key for them is "auth"')
+        raise ValueError(f'a URL must not hold a user or a password; the key for them is "{key}"')
     if parts.query or parts.fragment:
         raise ValueError(f"{shown(value)} must end with its path, without ? and #")
     return text.rstrip("/")

@@ -6,10 +6,8 @@ CUBE; a real Celery worker takes the registrations and judges them (tests/delive
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -32,70 +30,39 @@ from router.domain.reach import Broker, ChrisReach, Credentials, Progress, Secre
 from router.spool.log import LocalSpool
 from tests import peers
 from tests.corpus import make_ct_series, make_study
+from tests.delivery import cube_backend
 from tests.delivery.builders import delivery
+from tests.delivery.cube_backend import Cube
 from tests.delivery.spooled import spooled
 from tests.e2e.stack import data_set_of, free_port, wait_until
 from tests.interop.conftest import run_blocking
 from tests.spool.helpers import a_spool, segments
 
 STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
-REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 20.0
 
 
-@dataclass(frozen=True)
-class Cube:
-    """The backend: its files, and the journal of its worker."""
-
-    files: Path
-    broker: str
-    journal: Path
-
-    def registrations(self, pacs_name: str) -> list[dict[str, Any]]:
-        """What its worker was told of a PACS, in order."""
-        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
-        return [one for one in map(json.loads, lines) if one["told"]["pacs_name"] == pacs_name]
-
-    async def registered(self, pacs_name: str, count: int) -> list[dict[str, Any]]:
-        """So many registrations, and not one more: tasks are taken one after the other."""
-        last = f"{pacs_name}-{count}-end"
-        names = ("PatientID", "StudyDate", "StudyInstanceUID", "SeriesInstanceUID", "path")
-        arguments = {**dict.fromkeys(names, "20260101"), "pacs_name": last, "ndicom": 0}
-        broker = TaskBroker("test", Broker(self.broker, "main2"), PATIENCE_S)
-        await broker.send(TASK, last, arguments)
-        await run_blocking(
-            lambda: wait_until(lambda: self.registrations(last), "CUBE has taken all tasks")
-        )
-        found = self.registrations(pacs_name)
-        assert len(found) == count
-        return found
-
-    def held(self, pacs_name: str) -> dict[str, bytes]:
-        """SOP Instance UID to data set, of the files of a PACS."""
-        folder = self.files / "SERVICES" / "PACS" / pacs_name
-        return {
-            path.stem.partition("-")[2]: data_set_of(path)
-            for path in folder.rglob("*")
-            if path.is_file()
-        }
+async def registered(cube: Cube, pacs_name: str, count: int) -> list[dict[str, Any]]:
+    """So many registrations, and not one more: tasks are taken one after the other."""
+    last = f"{pacs_name}-{count}-end"
+    names = ("PatientID", "StudyDate", "StudyInstanceUID", "SeriesInstanceUID", "path")
+    arguments = {**dict.fromkeys(names, "20260101"), "pacs_name": last, "ndicom": 0}
+    broker = TaskBroker("test", Broker(cube.broker, "main2"), PATIENCE_S)
+    await broker.send(TASK, last, arguments)
+    await run_blocking(lambda: wait_until(lambda: cube.registrations(last), "CUBE has taken all"))
+    found = cube.registrations(pacs_name)
+    assert len(found) == count
+    return found
 
 
 @pytest.fixture(scope="module")
 def cube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cube]:
     folder = tmp_path_factory.mktemp("cube")
-    (folder / "files").mkdir()
-    with peers.redis_server(folder / "redis") as port:
-        made = Cube(folder / "files", f"redis://127.0.0.1:{port}/0", folder / "journal")
-        environment = {
-            **os.environ,
-            "CUBE_BROKER": made.broker,
-            "CUBE_FILES": str(made.files),
-            "CUBE_JOURNAL": str(made.journal),
-        }
-        worker = ("celery", "-A", "tests.delivery.cube", "worker", "-Q", "main2", "-P", "solo")
-        command = [sys.executable, "-m", *worker]
-        with peers.process(command, folder / "worker.log", env=environment, cwd=REPOSITORY):
-            yield made
+    with (
+        peers.redis_server(folder / "redis") as port,
+        cube_backend.cube(folder, f"redis://127.0.0.1:{port}/0") as made,
+    ):
+        yield made
 
 
 @dataclass
@@ -160,7 +127,7 @@ async def test_each_series_is_registered_once_when_its_files_are_there(
 
     assert await case.send(await case.items(paths)) == [STORED] * 5
 
-    told = await case.cube.registered(case.pacs_name, 2)
+    told = await registered(case.cube, case.pacs_name, 2)
     assert [one["objection"] for one in told] == ["", ""]
     assert [(one["told"]["SeriesDescription"], one["told"]["ndicom"]) for one in told] == [
         ("T1 axial", 3),
@@ -185,7 +152,7 @@ async def test_a_series_has_one_folder_though_its_instances_are_described_differ
 
     assert await case.send(await case.items(paths)) == [STORED] * 3
 
-    (told,) = await case.cube.registered(case.pacs_name, 1)
+    (told,) = await registered(case.cube, case.pacs_name, 1)
     assert (told["objection"], told["told"]["ndicom"]) == ("", 3)
 
 
@@ -199,7 +166,7 @@ async def test_a_pacs_can_be_named_and_its_name_is_one_that_cube_takes(
     await case.send(items)
 
     for name in (f"{case.pacs_name}_A", f"{case.pacs_name}.B"):
-        (told,) = await case.cube.registered(name, 1)
+        (told,) = await registered(case.cube, name, 1)
         assert told["objection"] == ""
 
 
@@ -212,7 +179,7 @@ async def test_the_same_again_overwrites_the_same_and_repeats_the_same_registrat
     before = case.cube.held(case.pacs_name)
     await case.send(items)
 
-    first, second = await case.cube.registered(case.pacs_name, 2)
+    first, second = await registered(case.cube, case.pacs_name, 2)
     assert first == second
     assert case.cube.held(case.pacs_name) == before == sent(paths)
 
@@ -223,10 +190,10 @@ async def test_what_comes_later_of_a_series_is_counted_with_what_is_there(
     paths = make_ct_series(tmp_path / "in", 5, 8, 8)
     items = await case.items(paths)
     await case.send(items[:3])
-    await case.cube.registered(case.pacs_name, 1)
+    await registered(case.cube, case.pacs_name, 1)
     await case.send(items[3:])
 
-    _, later = await case.cube.registered(case.pacs_name, 2)
+    _, later = await registered(case.cube, case.pacs_name, 2)
     assert (later["objection"], later["told"]["ndicom"]) == ("", 5)
 
 
@@ -251,7 +218,7 @@ async def test_an_instance_that_lacks_a_required_attribute_is_refused_for_good(
 
     assert refused == Outcome(OutcomeKind.PERMANENT, None, reason)
     assert others == [STORED] * 2
-    (told,) = await case.cube.registered(case.pacs_name, 1)
+    (told,) = await registered(case.cube, case.pacs_name, 1)
     assert (told["objection"], told["told"]["ndicom"]) == ("", 2)
 
 
@@ -338,7 +305,7 @@ async def test_what_was_registered_is_kept_though_the_next_series_is_not(
     assert {one.kind for one in outcomes[2:]} == {OutcomeKind.TEMPORARY}
     second.unlink()
     assert await case.send(items[2:]) == [STORED] * 2
-    told = await case.cube.registered(case.pacs_name, 2)
+    told = await registered(case.cube, case.pacs_name, 2)
     assert [one["objection"] for one in told] == ["", ""]
     assert len(list(folder.rglob("*.dcm"))) == 4
 
@@ -415,7 +382,7 @@ async def test_nothing_depends_on_who_watches(case: Case, tmp_path: Path) -> Non
     assert (
         await case.send(await case.items(make_ct_series(tmp_path / "in", 2, 8, 8))) == [STORED] * 2
     )
-    await case.cube.registered(case.pacs_name, 1)
+    await registered(case.cube, case.pacs_name, 1)
 
 
 # -- helpers -------------------------------------------------------------------------------------

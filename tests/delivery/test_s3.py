@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anyio
-import boto3  # type: ignore[import-untyped]
 import pytest
 from aiohttp import web
 
 from router.clock import SystemClock
 from router.delivery.destinations import s3
-from router.delivery.destinations.publication import read_manifest
 from router.delivery.destinations.s3 import S3Destination
 from router.domain.candidate import Candidate
 from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
@@ -29,64 +23,17 @@ from router.domain.reach import Credentials, S3Reach, Secret
 from router.net.exchange import RequestorTimeouts
 from router.spool.log import LocalSpool
 from tests.delivery.builders import delivery
+from tests.delivery.object_store import Store, object_store
 from tests.delivery.spooled import damage, item_of
 from tests.delivery.web_writer import data_set_of, web_writer
-from tests.e2e.stack import free_port, wait_until
-from tests.peers import process
+from tests.interop.conftest import run_blocking
+from tests.net.certificates import make_identity
 from tests.spool.helpers import a_spool, data_set, store
 
 STORED = Outcome(OutcomeKind.STORED, 0x0000, "")
 TEMPLATE = parse_template("archive/{StudyInstanceUID}/{SOPInstanceUID}.dcm")
 STUDY = "archive/1.2.3"
 MIB = 1024**2
-
-_buckets = count(1)
-
-
-@dataclass
-class Store:
-    """A bucket as everybody sees it."""
-
-    url: str
-    bucket: str = field(default_factory=lambda: f"bucket-{next(_buckets)}")
-
-    @property
-    def client(self) -> Any:
-        """Another client than the router's."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id="router",
-            aws_secret_access_key="secret",
-        )
-
-    def make(self) -> None:
-        """Make the bucket."""
-        self.client.create_bucket(Bucket=self.bucket)
-
-    def uploads(self) -> int:
-        """Uploads of parts that are neither completed nor aborted."""
-        return len(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", []))
-
-    def objects(self) -> dict[str, bytes]:
-        """All objects."""
-        client = self.client
-        listed = client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
-        return {
-            one["Key"]: client.get_object(Bucket=self.bucket, Key=one["Key"])["Body"].read()
-            for one in listed
-        }
-
-    def holds(self) -> bool:
-        """Whether the manifest of the study, if there is one, says what is there."""
-        objects = self.objects()
-        said = objects.pop(f"{STUDY}/_SUCCESS", None)
-        there = {
-            key.removeprefix(f"{STUDY}/"): hashlib.sha256(content).hexdigest()
-            for key, content in objects.items()
-        }
-        return said is None or read_manifest(said.decode()) == there
 
 
 @dataclass
@@ -125,22 +72,8 @@ class Case:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with process(command, tmp_path_factory.mktemp("moto") / "log"):
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(url), "moto's server answers")
+    with object_store(tmp_path_factory.mktemp("moto")) as url:
         yield url
-
-
-def answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=5).close()
-    except urllib.error.HTTPError:
-        return True
-    except (urllib.error.URLError, ConnectionError):
-        return False
-    return True
 
 
 @pytest.fixture
@@ -158,7 +91,7 @@ async def test_a_study_is_published_with_its_manifest(case: Case) -> None:
 
     assert await case.send(items) == [STORED] * 4
 
-    assert case.store.holds()
+    assert case.store.holds(STUDY)
     assert case.store.uploads() == 0
     objects = case.store.objects()
     assert objects.keys() == {
@@ -174,7 +107,7 @@ async def test_a_later_revision_joins_the_study_and_its_manifest(case: Case) -> 
     await case.send(await case.items(1000, 1000))
     await case.send(await case.items(1000, first=2))
 
-    assert case.store.holds()
+    assert case.store.holds(STUDY)
     assert len(case.store.objects()) == 4
 
 
@@ -186,7 +119,7 @@ async def test_an_object_may_take_as_long_as_the_rate_of_the_candidate_asks_for(
 
     assert await case.send(items, response_s=4.0, rate=4 * MIB) == [STORED]  # takes 5 s
 
-    assert case.store.holds()
+    assert case.store.holds(STUDY)
 
 
 async def test_bytes_that_have_changed_keep_the_whole_study_back(case: Case) -> None:
@@ -219,12 +152,12 @@ async def test_wherever_publishing_breaks_off_a_manifest_never_says_too_much(
             await case.send(later)
         except CandidateUnavailable as error:
             assert str(error) == "the store has gone"  # noqa: PT017
-    assert case.store.holds()
+    assert case.store.holds(STUDY)
 
     await case.send(later)
 
     assert f"{STUDY}/_SUCCESS" in case.store.objects()
-    assert case.store.holds()
+    assert case.store.holds(STUDY)
     assert len(case.store.objects()) == 5
 
 
@@ -248,6 +181,28 @@ async def test_credentials_that_are_wrong_say_so(case: Case) -> None:
         writer.to_knocks = refuse
         with pytest.raises(CandidateUnavailable, match="SignatureDoesNotMatch"):
             await case.send(await case.items(1000), url=writer.url)
+
+
+async def test_a_store_over_tls_is_trusted_if_the_authority_that_is_named_issued_its_certificate(
+    case: Case, tmp_path: Path
+) -> None:
+    site, other = make_identity(tmp_path, "site"), make_identity(tmp_path, "other")
+    with object_store(tmp_path / "moto", make_identity(tmp_path, "store", issuer=site)) as url:
+        case.store = Store(url, site.certificate)
+        await run_blocking(case.store.make)
+        items = await case.items(1000, 20 * MIB)
+
+        for authority in ("", str(other.certificate)):
+            with pytest.raises(CandidateUnavailable, match="its certificate is not trusted"):
+                await case.send(items, authority=authority)
+        assert await case.send(items, authority=str(site.certificate)) == [STORED] * 2
+
+        assert await run_blocking(case.store.holds, STUDY)
+
+
+async def test_an_authority_that_cannot_be_read_is_named(case: Case) -> None:
+    with pytest.raises(CandidateUnavailable, match="a certificate cannot be used"):
+        await case.send(await case.items(1000), authority="/no/such/file.pem")
 
 
 async def test_a_secret_that_is_gone_is_named(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,3 +44,29 @@ async def test_chris_is_told_of_every_series_when_its_broker_is_there(
 
     published = map(data_set_of, files.rglob("*.dcm"))
     assert sorted(published) == sorted(map(data_set_of, paths))
+
+
+async def test_a_wrong_password_is_said_and_the_study_is_registered_when_it_is_put_right(
+    data_folder: Path, tmp_path: Path
+) -> None:
+    make_ct_series(tmp_path / "in", instances=3, rows=8, columns=8)
+    files, password = tmp_path / "files", tmp_path / "password"
+    files.mkdir()
+    password.write_text("not-the-password")
+    with peers.redis_server(tmp_path / "redis", "--requirepass", "the-password") as port:
+        broker = f"broker: 'redis://127.0.0.1:{port}/0'"
+        auth = f"auth: {{user: default, password_file: '{password}'}}"
+        candidate = f"{{CHRIS: {{kind: chris, path: '{files}', {broker}, {auth}}}}}"
+        async with live_router(data_folder, candidate) as router:
+            await dcmsend(router, tmp_path / "in")
+            answer = await router.until(
+                "the delivery waits for the broker",
+                lambda answer: any(map(waits_for_broker, answer["deliveries"])),
+                "/deliveries",
+            )
+            reason = answer["deliveries"][0]["reason"]
+            assert "invalid username-password pair" in reason
+            assert "not-the-password" not in reason
+
+            password.write_text("the-password")
+            await router.settled(studies=1)

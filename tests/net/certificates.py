@@ -45,13 +45,24 @@ def anonymous_context(trusts: Identity | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=None if trusts is None else str(trusts.certificate))
 
 
-def make_identity(directory: Path, name: str, subject: str = "IP:127.0.0.1") -> Identity:
-    """A fresh key, and a certificate that names ``subject``."""
+def make_identity(
+    directory: Path, name: str, subject: str = "IP:127.0.0.1", issuer: Identity | None = None
+) -> Identity:
+    """A fresh key, and a certificate that names ``subject``; by itself if not by an ``issuer``."""
     made = Identity(directory / f"{name}.key", directory / f"{name}.pem")
     files = ["-keyout", str(made.key), "-out", str(made.certificate)]
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     naming = ["-subj", f"/CN={name}", "-addext", f"subjectAltName={subject}", "-days", "2"]
+    by = [] if issuer is None else _issued_by(issuer, directory)
     subprocess.run(
-        [require_openssl(), "req", *kind, *files, *naming], check=True, capture_output=True
+        [require_openssl(), "req", *kind, *files, *naming, *by], check=True, capture_output=True
     )
     return made
+
+
+def _issued_by(issuer: Identity, directory: Path) -> list[str]:
+    """Options for a certificate that can issue no others."""
+    bare = directory / "openssl.cnf"  # openssl's own would add that it can
+    bare.write_text("[req]\ndistinguished_name = name\n[name]\n")
+    by = ["-CA", str(issuer.certificate), "-CAkey", str(issuer.key)]
+    return [*by, "-config", str(bare), "-addext", "basicConstraints=critical,CA:FALSE"]

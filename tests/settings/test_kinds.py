@@ -10,6 +10,7 @@ from router.domain.reach import (
     Broker,
     ChrisReach,
     Credentials,
+    NatsKey,
     Progress,
     S3Reach,
     Secret,
@@ -33,6 +34,7 @@ def test_a_writer_may_register_itself_by_the_kinds_that_have_an_address_in_the_n
 
 
 def test_a_bucket_has_its_keys_from_elsewhere_and_a_template(tmp_path: Path) -> None:
+    (tmp_path / "site.pem").write_text("a certificate")
     text = """
 candidates:
   LAKE:
@@ -40,6 +42,7 @@ candidates:
     url: https://s3.example/
     bucket: studies
     auth: {user: access-key, password_env: PATH}
+    tls: {authority: site.pem}
     files: "{StudyInstanceUID}/{SOPInstanceUID}.dcm"
 """
     settings = examine_text(text, "test.yaml", tmp_path).settings
@@ -54,6 +57,7 @@ candidates:
         "us-east-1",
         Credentials(Secret(variable="PATH"), "access-key"),
         parse_template("{StudyInstanceUID}/{SOPInstanceUID}.dcm"),
+        str(tmp_path / "site.pem"),
     )
 
 
@@ -108,3 +112,48 @@ candidates:
     )
     known = Credentials(Secret(file=str(tmp_path / "password")), "default")
     assert other.reach == ChrisReach(str(tmp_path), Broker(url, "pacs", known), None, "HOSPITAL")
+
+
+def test_chris_has_credentials_and_certificates_for_its_broker_and_for_nats(tmp_path: Path) -> None:
+    for name in ("password", "site.pem", "router.pem", "nats.pem", "seed", "router.creds"):
+        (tmp_path / name).write_text("secret")
+    section = """
+    kind: chris
+    path: .
+    broker: amqps://cube:5671/pacs
+    auth: {user: router, password_file: password}
+    tls: {authority: site.pem, certificate: router.pem}
+    nats: tls://nats:4222
+    nats_tls: {authority: nats.pem}
+"""
+    shown = (
+        "{user: router, password_env: PATH}",
+        "{nkey_file: seed}",
+        "{creds_file: router.creds}",
+    )
+    text = "candidates:\n" + "".join(
+        f"  CHRIS{number}:{section}    nats_auth: {auth}\n" for number, auth in enumerate(shown)
+    )
+    settings = examine_text(text, "test.yaml", tmp_path).settings
+    assert settings is not None
+
+    reaches = [static_candidate(name, one, 2).reach for name, one in settings.candidates.items()]
+
+    def here(name: str) -> str:
+        return str(tmp_path / name)
+
+    broker = Broker(
+        "amqps://cube:5671/pacs",
+        "main2",
+        Credentials(Secret(here("password")), "router"),
+        TlsFiles(here("site.pem"), here("router.pem")),
+    )
+    proofs: tuple[Credentials | NatsKey, ...] = (
+        Credentials(Secret(variable="PATH"), "router"),
+        NatsKey(Secret(here("seed"))),
+        NatsKey(Secret(here("router.creds")), has_jwt=True),
+    )
+    nats = [
+        Progress("tls://nats:4222", "oxidicom", one, TlsFiles(here("nats.pem"))) for one in proofs
+    ]
+    assert reaches == [ChrisReach(str(tmp_path), broker, progress) for progress in nats]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio
 import structlog
 
+from router.delivery.destinations.nats_proof import connect_options
+from router.delivery.destinations.secrets import hint_of, tls_fault
 from router.domain import lonk
+from router.domain.errors import CandidateUnavailable
 from router.domain.lonk import SeriesKey
 from router.domain.reach import Progress
 from router.ports import Clock
@@ -23,6 +28,7 @@ INTERVAL_S = 0.5
 """Progress of a series is told no more often; its first and last numbers are told always."""
 PATIENCE_S = 5.0
 """A delivery is held up by no more, twice, when NATS does not answer."""
+RECONNECT_S = 0.1
 
 
 class Teller:
@@ -76,47 +82,68 @@ async def telling(
         yield Teller(who, root, client, clock)
     finally:
         if client is not None:
-            with anyio.move_on_after(patience_s, shield=True):
-                await _close(who, client, patience_s)
+            await _close(who, client, patience_s)
 
 
 async def _connected(who: str, progress: Progress, patience_s: float) -> Client | None:
-    import nats
+    from nats.aio.client import Client
     from nats.errors import Error
 
-    async def heard(error: Exception) -> None:
-        """Nothing to do: whatever is at fault, the next message fails."""
+    heard: list[Exception] = []
+
+    async def hear(error: Exception) -> None:
+        """Keep why there is no connection; once there is one, the next message fails by itself."""
+        heard[:] = [error]
 
     try:
+        named = f"{who}: NATS {progress.url}"
+        options = await anyio.to_thread.run_sync(connect_options, named, progress)
+    except CandidateUnavailable as error:
+        _warn(who, error)
+        return None
+    client = Client()
+    try:
         with anyio.fail_after(patience_s):
-            return await nats.connect(
+            await client.connect(
                 progress.url,
                 name="dicom-router",
-                error_cb=heard,
+                error_cb=hear,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,  # even of the first connection; 0 would be any number
-                reconnect_time_wait=0.1,
                 connect_timeout=max(1, int(patience_s)),
+                **{"reconnect_time_wait": RECONNECT_S, **options},
             )
+            return client
     except (Error, OSError, TimeoutError) as error:
-        _warn(who, error)
+        is_secured = urlsplit(progress.url).scheme == "tls"
+        fault = heard[-1] if heard else error
+        _warn(who, fault, hint_of(fault) if is_secured else "")
+        if not tls_fault(error):  # which has closed the connection, and the client would wait
+            await _close(who, client, patience_s)
         return None
 
 
 async def _close(who: str, client: Client, patience_s: float) -> None:
     from nats.errors import Error
 
-    try:
-        if client.is_connected:
-            await client.flush(max(1, int(patience_s)))
-        await client.close()
-    except (Error, OSError, TimeoutError) as error:
-        _warn(who, error)
+    with anyio.move_on_after(patience_s, shield=True):
+        try:
+            if client.is_connected:
+                await client.flush(max(1, int(patience_s)))
+            await client.close()
+        except (Error, OSError, TimeoutError) as error:
+            _warn(who, error)
 
 
-def _warn(who: str, error: Exception) -> None:
+def _warn(who: str, error: Exception, hint: str = "") -> None:
     log.warning(
         "progress cannot be told; what is delivered does not depend on it",
         ae_title=who,
-        error=str(error) or type(error).__name__,
+        error=(tls_fault(error) or _reason(error) or type(error).__name__) + hint,
     )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error)

@@ -5,10 +5,12 @@ The client (obstore) is loaded when the first candidate of this kind is delivere
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -30,18 +32,18 @@ from router.delivery.destinations.publication import (
     names_of,
     read_manifest,
 )
-from router.delivery.destinations.secrets import read_secret
+from router.delivery.destinations.secrets import read_secret, tls_for
 from router.delivery.destinations.streams import FileStream, Paced, digests, file_length, patient
 from router.domain.candidate import Candidate
 from router.domain.commitment import CommitmentReport
 from router.domain.delivery import Delivery, DeliveryItem, Outcome
 from router.domain.errors import CandidateUnavailable, PeerTimeout, SpoolFailed
-from router.domain.reach import S3Reach
+from router.domain.reach import S3Reach, TlsFiles
 from router.net.exchange import RequestorTimeouts
 from router.ports import Clock, Spool
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
+    from obstore.store import ClientConfig, S3Store
 
 PART_BYTES = 8 * 1024**2
 """Larger objects are uploaded in parts of this size, and completed after the last of them."""
@@ -49,6 +51,13 @@ AT_ONCE = 2
 """So many parts of an object are under way at a time."""
 SLOWEST_BYTES_PER_S = 1e6
 """What is under way may take so much longer than a request."""
+EXCERPT = 300  # characters of an error that are shown to a person
+
+_PERFORMING = re.compile(
+    r"^.*Error performing ([A-Z]+ \S+) in \S+(?:, after [^-]*)? +- ", re.DOTALL
+)
+_UNTRUSTED = re.compile(r"InvalidCertificate\(\s*(\w+)")
+_UNCONNECTED = re.compile(r'kind: Connect\b.*?(?:message|error): "([^"]+)"', re.DOTALL)
 
 
 class S3Destination:
@@ -98,8 +107,7 @@ class S3Destination:
         """The bucket, with the credentials of this moment."""
         reach = _reach(candidate)
         who = f"{candidate.ae_title} at {reach.address}"
-        secret = await anyio.to_thread.run_sync(read_secret, who, reach.credentials.secret)
-        store = await anyio.to_thread.run_sync(_open, reach, secret, self._timeouts)
+        store = await anyio.to_thread.run_sync(_open, who, reach, self._timeouts)
         return _Bucket(store, who, self._timeouts.response_s)
 
 
@@ -164,8 +172,7 @@ class _Bucket:
         except TimeoutError as error:
             raise PeerTimeout(f"{self._who} did not answer within {limit_s:g} s") from error
         except (BaseError, OSError) as error:
-            reason = str(error).partition("\n\nDebug source")[0].replace("\n", " ")
-            raise CandidateUnavailable(f"{self._who}: {reason[:300]}") from error
+            raise CandidateUnavailable(f"{self._who}: {_reason(str(error))}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +202,31 @@ def _reach(candidate: Candidate) -> S3Reach:
     return candidate.reach
 
 
-def _open(reach: S3Reach, secret: str, timeouts: RequestorTimeouts) -> S3Store:
+def _reason(text: str) -> str:
+    """What an error of the client says, for a person.
+
+    Why there is no connection stands only in what it says for programmers.
+    """
+    said, _, inner = text.partition("\n\nDebug source")
+    if found := _UNTRUSTED.search(inner):
+        return f"its certificate is not trusted: {found[1]}"
+    if found := _UNCONNECTED.search(inner):
+        return f"no connection: {found[1]}"
+    if "MissingEtag" in inner:
+        return "it does not answer as an object store, so url may be the address of something else"
+    said = _PERFORMING.sub(r"\1: ", re.sub(r"<[^>]*>", " ", said))
+    return " ".join(said.split())[:EXCERPT]
+
+
+def _open(who: str, reach: S3Reach, timeouts: RequestorTimeouts) -> S3Store:
+    """The store, with secret and authority read anew. Raises ``CandidateUnavailable``; blocks."""
     from obstore.store import S3Store
 
+    secret = read_secret(who, reach.credentials.secret)
+    trusted: ClientConfig = {}
+    if reach.authority:
+        tls_for(who, TlsFiles(reach.authority))  # says what is wrong with it
+        trusted["root_certificate"] = Path(reach.authority).read_text("utf-8")
     return S3Store(
         reach.bucket,
         config={
@@ -211,6 +240,7 @@ def _open(reach: S3Reach, secret: str, timeouts: RequestorTimeouts) -> S3Store:
             "allow_http": reach.url.startswith("http:"),
             "connect_timeout": f"{timeouts.connect_s:g}s",
             "timeout": f"{timeouts.response_s:g}s",
+            **trusted,
         },
         retry_config={"max_retries": 1},  # the lane knows better when
     )

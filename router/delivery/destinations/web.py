@@ -11,7 +11,7 @@ import os
 import re
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +20,7 @@ import aiohttp
 import anyio
 
 from router import __version__
-from router.delivery.destinations.secrets import read_secret, tls_context
+from router.delivery.destinations.secrets import NOT_ACCEPTED, read_secret, tls_fault, tls_for
 from router.delivery.destinations.streams import patient
 from router.domain.candidate import Candidate
 from router.domain.errors import AssociationLost, CandidateUnavailable, PeerTimeout
@@ -206,10 +206,7 @@ class WebSession:
         except PeerTimeout:
             raise
         except AssociationLost as error:
-            secured = self._url.startswith("https:")
-            hint = (
-                "; it may not accept the certificate that we show, or want one" if secured else ""
-            )
+            hint = NOT_ACCEPTED if self._url.startswith("https:") else ""
             raise CandidateUnavailable(f"{error}{hint}") from error
         if answer.status == 400 or answer.status in _NOT_THERE:
             return None
@@ -226,34 +223,19 @@ class WebSession:
     def _failed(
         self, error: aiohttp.ClientError | OSError
     ) -> CandidateUnavailable | AssociationLost:
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            reason = getattr(error.certificate_error, "verify_message", "") or error
-            return CandidateUnavailable(f"{self.who}: its certificate is not trusted: {reason}")
+        if fault := tls_fault(error):
+            return CandidateUnavailable(f"{self.who}: {fault}")
         if isinstance(error, aiohttp.ClientConnectorError):
             errno = error.os_error.errno
             reason = os.strerror(errno) if errno else error.os_error.strerror or error.os_error
             return CandidateUnavailable(f"{self.who}: no connection: {reason}")
-        alert = next((one for one in _causes(error) if isinstance(one, ssl.SSLError)), None)
-        if alert is not None:
-            return CandidateUnavailable(f"{self.who}: TLS failed: {alert.reason or alert}")
         reason = str(error) or type(error).__name__
         return AssociationLost(f"{self.who}: the connection broke: {reason}")
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what led to it."""
-    seen = 0
-    while error is not None and seen < 10:
-        yield error
-        error, seen = error.__cause__ or error.__context__, seen + 1
-
-
 def _prepare(who: str, reach: WebReach) -> tuple[ssl.SSLContext | None, Mapping[str, str]]:
     """TLS and credentials, read anew each time, so that those that were renewed count."""
-    try:
-        context = tls_context(reach.tls or TlsFiles()) if reach.url.startswith("https:") else None
-    except (OSError, ValueError) as error:
-        raise CandidateUnavailable(f"{who}: a certificate cannot be used: {error}") from error
+    context = tls_for(who, reach.tls or TlsFiles()) if reach.url.startswith("https:") else None
     return context, {} if reach.credentials is None else _authorization(who, reach.credentials)
 
 
