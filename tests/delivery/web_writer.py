@@ -49,6 +49,8 @@ class WebWriter:
     answers: deque[Handler] = field(default_factory=deque)
     """To the next POST and PUT requests."""
     to_knocks: Handler | None = None
+    to_all: Handler | None = None
+    """Instead of all else."""
     requests: list[Request] = field(default_factory=list)
     """Those that came whole, but for GETs."""
     knocks: list[Request] = field(default_factory=list)
@@ -57,6 +59,8 @@ class WebWriter:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        if self.to_all is not None:
+            return await self.to_all(request)
         if request.method == "GET":
             self.knocks.append(Request("GET", request.path_qs, dict(request.headers), b""))
             return await self.to_knocks(request) if self.to_knocks else web.json_response([])

@@ -45,6 +45,7 @@ class StowDestination:
                     headers={"Content-Type": body.content_type, "Accept": MEDIA_TYPE},
                     longer_s=LONGER_FOR_EACH_S * len(items),
                 )
+                said = {} if body.cut_short else await _read(session, session.judge(answer))
             except AssociationLost:
                 if body.cut_short is None:
                     await _knock(session)  # is anything of the request to blame at all?
@@ -53,7 +54,6 @@ class StowDestination:
                 body.close()
             if body.cut_short is not None:
                 return _spared(items, *body.cut_short)
-            said = await _read(session, session.judge(answer))
         return [_outcome(said, item) for item in items]
 
     async def commit(
