@@ -29,9 +29,12 @@ anyio.run(serve)
 """
 NOT_NEEDED = [
     "alembic",
+    "amqp",
     "kombu",
     "mako",
+    "nacl",
     "nats",
+    "nkeys",
     "numpy",
     "obstore",
     "pydicom",

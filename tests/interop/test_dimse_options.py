@@ -83,6 +83,29 @@ async def test_a_certificate_that_is_not_trusted_gets_nothing_and_says_so(
         await destination.probe(Candidate("PACS", "127.0.0.1", port, reach=reach))
 
 
+async def test_a_study_for_a_certificate_that_is_not_trusted_waits_until_it_is(
+    data_folder: Path, tmp_path: Path, server: Certificate
+) -> None:
+    make_ct_series(tmp_path / "ct", instances=2, rows=8, columns=8)
+    authority = tmp_path / "authority.pem"
+    authority.write_text(make_identity(tmp_path, "other").certificate.read_text())
+    with storescp_over_tls(tmp_path / "writer", server, "-ic") as port:
+        tls = f"{{authority: '{authority}'}}"
+        candidate = f"{{PACS: {{host: 127.0.0.1, port: {port}, tls: {tls}}}}}"
+        async with live_router(data_folder, candidate) as router:
+            await dcmsend(router, tmp_path / "ct")
+            await router.until(
+                "it is tried again, and says why",
+                lambda answer: any(
+                    one["attempts"] >= 2 and "self-signed certificate" in one["reason"]
+                    for one in answer["deliveries"]
+                ),
+                "/deliveries",
+            )
+            authority.write_text(server.certificate.read_text())
+            await router.settled(studies=1)
+
+
 async def test_a_certificate_file_that_is_gone_is_named(destination: DimseDestination) -> None:
     reach = DimseReach(TlsFiles(authority="/no/such/file.pem"))
 
