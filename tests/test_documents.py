@@ -8,12 +8,24 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 from typer.core import TyperGroup
 
 from router.cli import main as router_cli
+from router.domain.criteria import parse_criteria
+from router.settings.load import examine_text
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
+OF_THE_SITE = ("cannot be read", "is not set", "is no folder", "No such file or directory")
+"""What is wrong with an example only because the files that it names are not here."""
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """The blocks of a language on all pages, each with the name of its page."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.M | re.S)
+    texts = [(page, (ROOT / page).read_text(encoding="utf-8")) for page in PAGES]
+    return [(page, block) for page, text in texts for block in fence.findall(text)]
 
 
 def commands(text: str) -> list[list[str]]:
@@ -44,6 +56,28 @@ def test_every_command_and_option_that_is_shown_exists(page: str) -> None:
         for name, option in long_options(page)
         if name in known and option.partition("=")[0] not in known[name]
     ]
+
+
+@pytest.mark.parametrize(
+    ("page", "text"), [one for one in blocks("yaml") if one[0] != "docs/criteria.md"]
+)
+def test_every_routing_yaml_that_is_shown_is_in_order(page: str, text: str, tmp_path: Path) -> None:
+    problems = examine_text(text, page, tmp_path).problems
+
+    assert not [
+        one.text(page)
+        for one in problems
+        if not any(word in one.text(page) for word in OF_THE_SITE)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("page", "text"), [one for one in blocks("yaml") if "criteria.md" in one[0]]
+)
+def test_all_criteria_that_are_shown_are_criteria(page: str, text: str) -> None:
+    shown = yaml.safe_load(text)
+
+    assert parse_criteria(shown.get("criteria", shown)), page
 
 
 def test_the_readme_shows_commands() -> None:
