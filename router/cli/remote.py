@@ -31,7 +31,7 @@ def candidates(url: str, as_json: bool) -> None:
             item["origin"],
             "every study" if item["criteria"] is None else parse_criteria(item["criteria"]),
             item["priority"],
-            item["required"],
+            "yes" if item["required"] else "no",
         )
         for item in answer["candidates"]
     ]

@@ -10,6 +10,7 @@ from router.domain.errors import RouterError, SpoolFailed, SpoolFull
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+_NO_RIGHT = frozenset({errno.EACCES, errno.EPERM})
 
 
 class OpenFile:
@@ -43,6 +44,16 @@ def storage_error(error: OSError, path: Path) -> RouterError:
         return SpoolFull(f"no room for the spool at {path}: free space on its file system")
     if error.errno in _NO_FILES:
         return SpoolFull(f"{path} cannot be opened: raise the limit of open files (ulimit -n)")
+    if error.errno in _NO_RIGHT:
+        return SpoolFailed(
+            f"the router may not use {path} ({error.strerror}): give its user the right to, or name"
+            " another folder in router.data"
+        )
+    if error.errno == errno.EROFS:
+        return SpoolFailed(
+            f"{path} is on a file system that is read-only: name another folder in router.data; if"
+            " it could be written before, look into the system log and check the disk"
+        )
     return SpoolFailed(
         f"the disk under {path} failed ({error.strerror}): look into the system log and check it"
     )

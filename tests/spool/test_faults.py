@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
@@ -19,6 +20,7 @@ import xxhash
 
 from router.domain.errors import SpoolFailed, SpoolFull
 from router.domain.instance import Instance
+from router.spool.files import storage_error
 from router.spool.log import LocalSpool
 from router.spool.writer import Writer
 from tests import peers
@@ -243,3 +245,19 @@ def test_kill_9_loses_nothing_that_was_acknowledged(
 
     assert len(acknowledged) >= after
     assert acknowledged <= numbers_on_disk(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EROFS, "read-only: name another folder in router.data"),
+        (errno.EACCES, "give its user the right to"),
+        (errno.EIO, "look into the system log"),
+    ],
+)
+def test_the_error_says_what_a_person_has_to_do(number: int, advice: str) -> None:
+    error = storage_error(OSError(number, os.strerror(number)), Path("/data/spool"))
+
+    assert isinstance(error, SpoolFailed)
+    assert "/data/spool" in str(error)
+    assert advice in str(error)
