@@ -179,10 +179,10 @@ def parse_url(value: str, schemes: Sequence[str], example: str, key: str = "auth
         port = parts.port
     except ValueError:
         raise ValueError(f"{shown(value)} is no URL; write {example}") from None
-    if parts.scheme not in schemes or not parts.hostname or port == 0:
-        raise ValueError(f"{shown(value)} is no URL; write {example}")
     if parts.username is not None or parts.password is not None:
         raise ValueError(f'a URL must not hold a user or a password; the key for them is "{key}"')
+    if parts.scheme not in schemes or not parts.hostname or port == 0:
+        raise ValueError(f"{shown(value)} is no URL; write {example}")
     if parts.query or parts.fragment:
         raise ValueError(f"{shown(value)} must end with its path, without ? and #")
     return text.rstrip("/")

@@ -54,7 +54,7 @@ class Case:
     async def send(
         self,
         items: Sequence[DeliveryItem],
-        response_s: float = 20.0,
+        response_s: float = 50.0,
         rate: int | None = None,
         **changes: Any,
     ) -> Sequence[Outcome]:
@@ -117,7 +117,7 @@ async def test_an_object_may_take_as_long_as_the_rate_of_the_candidate_asks_for(
     monkeypatch.setattr("router.delivery.destinations.s3.SLOWEST_BYTES_PER_S", 1e12)
     items = await case.items(20 * MIB)
 
-    assert await case.send(items, response_s=4.0, rate=4 * MIB) == [STORED]  # takes 5 s
+    assert await case.send(items, response_s=8.0, rate=2 * MIB) == [STORED]  # takes 10 s
 
     assert case.store.holds(STUDY)
 
