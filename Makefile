@@ -36,7 +36,7 @@ schema: $(VENV)/.runtime ## regenerate config/schema.json
 conformance: $(VENV)/.runtime ## regenerate the tables of docs/conformance-statement.md
 	@$(BIN)/python -m router.conformance docs/conformance-statement.md
 
-reference: $(VENV)/.runtime ## regenerate docs/http.md and docs/yaml.md
+reference: $(VENV)/.runtime ## regenerate docs/cli.md, docs/http.md and docs/yaml.md
 	@$(BIN)/python -m router.reference docs
 
 peers: ## install the real peers that the tests talk to (Debian packages)

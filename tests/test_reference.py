@@ -6,9 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
 from router.admin.api import ROUTES
-from router.reference import MARK, PAGES, filled, http_reference, yaml_reference
+from router.cli.main import app
+from router.reference.api import http_reference
+from router.reference.commands import commands_reference
+from router.reference.pages import MARK, PAGES, filled
+from router.reference.settings import yaml_reference
 from router.settings.schema import settings_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -48,6 +54,21 @@ def test_every_key_of_the_routing_yaml_has_a_row_or_a_section() -> None:
 
 def test_no_key_is_without_a_meaning() -> None:
     rows = [line for line in yaml_reference().splitlines() if line.startswith("| `")]
+
+    assert rows
+    assert not [row for row in rows if row.endswith("|  |")]
+
+
+def test_every_command_has_a_heading() -> None:
+    headings = re.findall(r"^## `dicom-router ([a-z]+)", commands_reference(), re.M)
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+
+    assert headings == list(group.commands)
+
+
+def test_no_option_is_without_a_meaning() -> None:
+    rows = [line for line in commands_reference().splitlines() if line.startswith("| `")]
 
     assert rows
     assert not [row for row in rows if row.endswith("|  |")]
