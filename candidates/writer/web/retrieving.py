@@ -32,7 +32,7 @@ from candidates.writer.web.requests import (
 )
 from router.admin.problems import RequestError
 from router.admin.tokens import check_token
-from router.domain.errors import RouterError
+from router.domain.errors import PeerTimeout, RouterError
 
 MAX_RETRIEVALS = 32
 METADATA_READERS = 2
@@ -121,23 +121,41 @@ class Retrieving:
             except RouterError as error:
                 log.error("a retrieval could not begin", path=request.path, error=str(error))
                 raise RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
-            try:
+            with _broken_off_unless_whole(request):
                 await response.prepare(request)
-                await self._write(response, piece)
+                with self._patience():
+                    await response.write(piece)
                 async for piece in body:
-                    await self._write(response, piece)
-            except (RouterError, TimeoutError, OSError, aiohttp.ClientError) as error:
-                reason = str(error) or f"nothing was taken for {self._taken_within_s:g} s"
-                log.warning("a retrieval broke off", path=request.path, reason=reason)
-                if request.transport is not None:
-                    request.transport.abort()
-            else:
-                log.info("retrieved", path=request.path, address=request.remote)
+                    with self._patience():
+                        await response.write(piece)
+                with self._patience():
+                    await response.write_eof()
         return response
 
-    async def _write(self, response: web.StreamResponse, piece: bytes) -> None:
-        with anyio.fail_after(self._taken_within_s):
-            await response.write(piece)
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        try:
+            with anyio.fail_after(self._taken_within_s):
+                yield
+        except TimeoutError:
+            text = f"nothing was taken for {self._taken_within_s:g} s"
+            raise PeerTimeout(text) from None
+
+
+@contextmanager
+def _broken_off_unless_whole(request: web.Request) -> Iterator[None]:
+    """Close the connection at once if the block does not run to its end, for whatever cause."""
+    transport = request.transport  # a server that stops takes it away before it says so
+    is_whole = False
+    try:
+        yield
+        is_whole = True
+        log.info("retrieved", path=request.path, address=request.remote)
+    except (RouterError, OSError, aiohttp.ClientError) as error:
+        log.warning("a retrieval broke off", path=request.path, reason=str(error))
+    finally:
+        if transport is not None and not is_whole:
+            transport.abort()
 
 
 def _form(request: web.Request, found: list[Instance]) -> Form:

@@ -263,11 +263,13 @@ async def test_clients_that_leave_leave_nothing_open(writer: StowWriter, tmp_pat
 
 
 @asynccontextmanager
-async def impatient(writer: StowWriter, taken_within_s: float) -> AsyncIterator[int]:
+async def impatient(
+    writer: StowWriter, *, taken_within_s: float = WITHIN_S, stop_within_s: float = WITHIN_S
+) -> AsyncIterator[int]:
     """The port of a server over the same archive, which waits for nobody."""
     application = web.Application(middlewares=[explaining("")])
     Retrieving(writer.archive, taken_within_s=taken_within_s).add_to(application)
-    async with serve_http(application, "127.0.0.1", 0) as server:
+    async with serve_http(application, "127.0.0.1", 0, stop_within_s=stop_within_s) as server:
         yield server.port
 
 
@@ -280,6 +282,18 @@ async def test_a_client_that_reads_nothing_is_cut_off(writer: StowWriter, tmp_pa
         left = await anyio.to_thread.run_sync(drain, connection)
 
     assert left < one.path.stat().st_size
+
+
+async def test_a_stop_does_not_wait_for_a_client_that_reads_nothing(
+    writer: StowWriter, tmp_path: Path
+) -> None:
+    await store(writer, make_ct_series(tmp_path / "ct", instances=1, rows=LARGE, columns=LARGE))
+    [one] = writer.held()
+    async with impatient(writer, stop_within_s=0.2) as port:
+        connection = await anyio.to_thread.run_sync(begin, port, path_of(one))
+
+    await until(lambda: open_attachments(writer.archive.storage.root) == [])
+    assert await anyio.to_thread.run_sync(drain, connection) < one.path.stat().st_size
 
 
 def drain(connection: socket.socket) -> int:
