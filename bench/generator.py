@@ -22,7 +22,8 @@ import anyio
 
 from router.dicom import uids
 from router.dicom.association import Association
-from router.dicom.dimse import CStoreRQ, encode_message
+from router.dicom.dimse import CStoreRQ
+from router.dicom.dimse_codec import encode_message
 from router.dicom.events import Associated
 from router.dicom.negotiation import propose
 from router.dicom.pdata import command_fragments, data_fragments

@@ -14,14 +14,8 @@ import time
 from pathlib import Path
 
 from router.dicom.association import Association
-from router.dicom.dimse import (
-    CEchoRQ,
-    CEchoRSP,
-    CStoreRQ,
-    CStoreRSP,
-    decode_message,
-    encode_message,
-)
+from router.dicom.dimse import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP
+from router.dicom.dimse_codec import decode_message, encode_message
 from router.dicom.events import AssociateRequested
 from router.dicom.negotiation import AcceptancePolicy, negotiate
 from router.dicom.pdata import command_fragments

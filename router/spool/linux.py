@@ -13,6 +13,7 @@ _SYNC_FILE_RANGE_WRITE = 2
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
 _IN_MEMORY = frozenset({0x01021994, 0x858458F6})  # TMPFS_MAGIC, RAMFS_MAGIC of linux/magic.h
+_IN_PLACE = frozenset({0xEF53, 0x58465342})  # EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC
 _STATFS_BYTES = 256  # more than struct statfs has; f_type comes first, as a long
 
 
@@ -71,17 +72,25 @@ def read_if_cached(descriptor: int, buffer: memoryview | bytearray, offset: int)
         if error.errno != errno.EOPNOTSUPP:
             return None
     with suppress(OSError):
-        if _is_in_memory(descriptor):
+        if _file_system(descriptor) in _IN_MEMORY:  # has no disk, nor knows the flag
             return os.preadv(descriptor, [buffer], offset)
     return None
 
 
-def _is_in_memory(descriptor: int) -> bool:
-    """Whether the file is on a file system that has no disk, and does not know the flag either."""
+def rewrites_in_place(descriptor: int) -> bool:
+    """Whether blocks that have been written once are written again where they are.
+
+    Flushing those changes nothing but the blocks: no journal, no allocation.
+    """
+    return _file_system(descriptor) in _IN_PLACE
+
+
+def _file_system(descriptor: int) -> int | None:
+    """The magic number of the file system that the file is on; None where that is unknown."""
     if _fstatfs is None:
-        return False
+        return None
     answer = ctypes.create_string_buffer(_STATFS_BYTES)
     if _fstatfs(descriptor, answer) != 0:
-        return False
+        return None
     size = ctypes.sizeof(ctypes.c_long)
-    return int.from_bytes(answer.raw[:size], sys.byteorder) & 0xFFFFFFFF in _IN_MEMORY
+    return int.from_bytes(answer.raw[:size], sys.byteorder) & 0xFFFFFFFF

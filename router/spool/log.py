@@ -1,9 +1,10 @@
-"""The local spool: a log of segments, leased to the instances that arrive.
+"""The local spool: a log of segments. Small records are written into one in groups; a large one
+leases a segment of its own while it arrives.
 
 **Why an acknowledged instance survives.** ``sealed`` gets an instance only after ``fdatasync`` of
 its segment has returned without an error, and by then the whole record is in the file: Part 10
-header, data set, trailer, and the record header, which is written last. The directory entry of a
-new segment is flushed before the first acknowledgement out of it. Hence:
+header, data set, trailer, and the record header, which is never written before the rest. The
+directory entry of a new segment is flushed before the first acknowledgement out of it. Hence:
 
 - Killed before the record header was written: the record does not exist. Nobody was answered.
 - Power lost during the flush: the header may be on the disk without all of the rest. Checksums
@@ -15,8 +16,8 @@ its segment and its own offset. So neither what a discarded record left behind, 
 segment inside a data set, nor the blocks of a deleted file can be read as a record.
 
 **When a flush fails** the kernel may have dropped the pages, and the next flush would succeed
-without them. So the instance is refused, its record is cut off, and its segment gets no more
-records. What was flushed before in it stays valid.
+without them. So the instance is refused, and all that were flushed with it; their records are cut
+off, and the segment gets no more. What was flushed before in it stays valid.
 
 **After a crash** nothing is appended to a segment of a former run: each run begins its own. A torn
 tail is never followed by records.
@@ -38,6 +39,7 @@ from router.domain.errors import ConfigurationError, SpoolFull
 from router.domain.instance import Instance, SpoolRef
 from router.spool.files import OpenFile, make_directory, storage_error, sync_directory
 from router.spool.format import SEGMENT_HEADER_BYTES
+from router.spool.group import GroupCommit
 from router.spool.reader import Reader, Readers
 from router.spool.reclaim import Reclaimed, count_live, reclaim_records
 from router.spool.recovery import intact_instances
@@ -82,7 +84,10 @@ async def open_spool(
     spool = LocalSpool(directory, pool, room, segment_bytes, max_open_segments)
     try:
         async with pool:
-            yield spool
+            try:
+                yield spool
+            finally:
+                spool.store_the_rest()
     finally:
         spool.close()
         del lock
@@ -126,6 +131,7 @@ class LocalSpool:
         self._segment_bytes = segment_bytes
         self._max_open_segments = max_open_segments
         self._readers = Readers(directory)
+        self._group = GroupCommit(pool, self._lease, self._release)
         self._free: list[Segment] = []  # the one used last is leased first
         self._open: dict[str, Segment] = {}
         self._former = sorted(path.stem for path in directory.glob("*.seg"))
@@ -154,13 +160,19 @@ class LocalSpool:
     def create(self, header: bytes) -> Writer:
         """Begin a record; see the port."""
         self.check_room()
-        segment = self._free.pop() if self._free else self._begin_segment()
-        return Writer(segment, header, self._pool, self._room, self._release)
+        return Writer(header, self._pool, self._group, self._room, self._lease, self._release)
+
+    def store_the_rest(self) -> None:
+        """Let nothing that is sealed wait for a better moment; nothing more will come."""
+        self._group.put_off_nothing()
+
+    def _lease(self) -> Segment:
+        return self._free.pop() if self._free else self._begin_segment()
 
     def _begin_segment(self) -> Segment:
         if len(self._open) >= self._max_open_segments:
             raise SpoolFull(
-                f"{self._max_open_segments} instances are arriving at the same time: "
+                f"{self._max_open_segments} large instances are arriving at the same time: "
                 "send again later"
             )
         self._begun += 1
@@ -169,20 +181,24 @@ class LocalSpool:
         self._holdings[segment.name] = _Holding(bytes=0, live=0)
         return segment
 
-    def _release(self, segment: Segment, sealed_bytes: int) -> None:
-        """A record is done with its segment: lease it to the next one, or close it."""
+    def _release(self, segment: Segment, records: int, length: int) -> None:
+        """A lease ends after so many records: give the segment to the next one, or close it."""
         holding = self._holdings[segment.name]
-        if sealed_bytes:
-            holding.bytes += sealed_bytes
-            holding.live = (holding.live or 0) + 1
+        holding.bytes += length
+        holding.live = (holding.live or 0) + records
         is_spent = not holding.live and segment.end > SEGMENT_HEADER_BYTES
         if segment.is_trusted and segment.end < self._segment_bytes and not is_spent:
-            self._free.append(segment)
+            if records == 1 and segment.wants_room(length) and self._room.is_ample:
+                self._pool.submit(segment.make_room, lambda _: self._release(segment, 0, 0))
+            else:
+                self._free.append(segment)
             return
         del self._open[segment.name]
         if not holding.live:
             path = self._forget(segment.name)
             self._pool.submit(lambda: _try_to_remove(path), lambda _: None)
+        else:
+            self._pool.submit(segment.trim, lambda _: None)
 
     def _forget(self, name: str) -> Path:
         """Nothing of this segment is needed any more; the file to be removed."""
@@ -280,6 +296,8 @@ class LocalSpool:
         for segment in self._open.values():
             if not self._holdings[segment.name].live:
                 _try_to_remove(segment.file.path)
+            else:
+                segment.trim()
         self._open.clear()
         self._free.clear()
         self._readers.close()

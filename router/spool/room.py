@@ -11,6 +11,7 @@ from router.spool.files import storage_error
 
 LOOK_EVERY_S = 1.0
 LOOK_EVERY_BYTES = 64 << 20
+AMPLE_BYTES = 256 << 20
 
 
 class Room:
@@ -43,6 +44,13 @@ class Room:
                 f"only {self._free >> 20} MiB are free at {self._directory}, less than "
                 "spool.min_free: free space on its file system"
             )
+
+    @property
+    def is_ample(self) -> bool:
+        """Whether room may be taken before it is needed, as far as was seen lately."""
+        return (
+            self._max_bytes is None or self.used + AMPLE_BYTES <= self._max_bytes
+        ) and self._free >= self._min_free + AMPLE_BYTES
 
     def _free_bytes(self) -> int:
         now = time.monotonic()

@@ -7,10 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from router.domain.errors import RouterError
-from router.spool.files import OpenFile, storage_error, sync_directory
+from router.spool.files import OpenFile, is_no_room, storage_error, sync_directory
 from router.spool.format import NONCE_BYTES, SEGMENT_HEADER_BYTES, pack_segment_header
+from router.spool.linux import rewrites_in_place
 
 IOV_MAX = 1024
+SMALL_BYTES = 128 << 10
+"""A flush of less is mostly the file system's own work, which room made ahead saves."""
+PROVEN_BYTES = 256 << 10
+"""A segment that holds less may never be used again: no room is made in it."""
+MIN_AHEAD_BYTES, MAX_AHEAD_BYTES = 1 << 20, 4 << 20
+"""So much room is made at once: as much as the segment holds, between these."""
+_ZEROS = bytes(1 << 20)
+
+Buffer = bytes | bytearray | memoryview
 
 
 def segment_path(directory: Path, name: str) -> Path:
@@ -25,7 +35,16 @@ class Segment:
     fails: what was flushed before stays valid, but nothing is added any more.
     """
 
-    __slots__ = ("_is_name_durable", "end", "file", "is_trusted", "name", "nonce")
+    __slots__ = (
+        "_is_name_durable",
+        "_made_until",
+        "_takes_room",
+        "end",
+        "file",
+        "is_trusted",
+        "name",
+        "nonce",
+    )
 
     def __init__(self, directory: Path, name: str):
         """Create the file. Raises ``SpoolFull`` or ``SpoolFailed``."""
@@ -34,20 +53,22 @@ class Segment:
         self.end = SEGMENT_HEADER_BYTES
         self.is_trusted = True
         self._is_name_durable = False
+        self._made_until = 0  # the file has blocks, full of zeros, from the end to there
         path = segment_path(directory, name)
         try:
             self.file = OpenFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             self.write([pack_segment_header(self.nonce)], 0)
         except OSError as error:
             raise storage_error(error, path) from error
+        self._takes_room = rewrites_in_place(self.file.descriptor)
 
-    def write(self, buffers: Sequence[bytes | bytearray | memoryview], offset: int) -> int:
+    def write(self, buffers: Sequence[Buffer], offset: int) -> int:
         """Write all buffers at an offset; the offset behind them. Raises ``OSError``."""
         for start in range(0, len(buffers), IOV_MAX):
             offset = self._write_some(buffers[start : start + IOV_MAX], offset)
         return offset
 
-    def _write_some(self, buffers: Sequence[bytes | bytearray | memoryview], offset: int) -> int:
+    def _write_some(self, buffers: Sequence[Buffer], offset: int) -> int:
         descriptor = self.file.descriptor
         end = offset + sum(map(len, buffers))
         offset += os.pwritev(descriptor, buffers, offset)
@@ -59,9 +80,14 @@ class Segment:
                 rest = rest[written:]
         return offset
 
-    def flush(self) -> RouterError | None:
-        """Make everything written so far durable, the file's name too; blocks. What failed."""
+    def store(self, writes: Sequence[tuple[Sequence[Buffer], int]]) -> RouterError | None:
+        """Write buffers at their offsets, in order, and make all of the file durable, its name too.
+
+        Blocks. What failed.
+        """
         try:
+            for buffers, offset in writes:
+                self.write(buffers, offset)
             os.fdatasync(self.file.descriptor)
             if not self._is_name_durable:
                 sync_directory(self.file.path.parent)
@@ -71,8 +97,41 @@ class Segment:
             return storage_error(error, self.file.path)
         return None
 
+    def wants_room(self, record_bytes: int) -> bool:
+        """Whether it pays to make room for the records that follow one of this length."""
+        is_small = record_bytes <= SMALL_BYTES
+        is_used_up = self._made_until < self.end + SMALL_BYTES
+        return self._takes_room and is_small and is_used_up and self.end >= PROVEN_BYTES
+
+    def make_room(self) -> None:
+        """Write zeros behind the end, durably, and as much as the segment has been used; blocks.
+
+        A record that is written over them is flushed without a change to the file's size or
+        extents, so without the journal. There must be no lease: zeros go where records go.
+        """
+        start = max(self._made_until, self.end)
+        until = self.end + min(max(self.end, MIN_AHEAD_BYTES), MAX_AHEAD_BYTES)
+        try:
+            while start < until:
+                start += os.pwrite(self.file.descriptor, _ZEROS[: until - start], start)
+            os.fdatasync(self.file.descriptor)
+        except OSError as error:
+            self._takes_room = False  # nor is it looked for again
+            if is_no_room(error):
+                self.cut(self.end)
+            else:
+                self.is_trusted = False
+            return
+        self._made_until = until
+
+    def trim(self) -> None:
+        """Give back the room that no record will take; blocks."""
+        if self._made_until > self.end:
+            self.cut(self.end)
+
     def cut(self, offset: int) -> None:
         """Give back everything from ``offset`` on; blocks. A failure ends the trust."""
+        self._made_until = min(self._made_until, offset)
         try:
             os.ftruncate(self.file.descriptor, offset)
         except OSError:

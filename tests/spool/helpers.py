@@ -51,6 +51,17 @@ async def a_spool(directory: Path, **options: Any) -> AsyncIterator[LocalSpool]:
         yield spool
 
 
+LARGE = 200_000
+"""Bytes of a data set that is not gathered in memory, but gets a segment of its own."""
+
+
+def begin(spool: LocalSpool, number: int = 0, size: int = LARGE) -> Writer:
+    """A record whose data set has arrived, and which is not sealed."""
+    writer = spool.create(PART10_HEADER)
+    writer.write([memoryview(data_set(number, size))])
+    return writer
+
+
 class Outcome:
     """What ``sealed`` is called with."""
 

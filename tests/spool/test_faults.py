@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 import xxhash
 
@@ -25,9 +26,11 @@ from router.spool.log import LocalSpool
 from router.spool.writer import Writer
 from tests import peers
 from tests.spool.helpers import (
+    LARGE,
     PART10_HEADER,
     Outcome,
     a_spool,
+    begin,
     data_set,
     number_of,
     recovered,
@@ -85,21 +88,21 @@ def flushes_held_back(spool: LocalSpool) -> Iterator[None]:
         may_go_on.set()
 
 
-def break_disk_under(writer: Writer) -> None:
-    """The writer's descriptor leads to a device that can be written, but not flushed."""
+def break_disk_under(spool: LocalSpool) -> None:
+    """All segments are on a device that can be written, but not flushed."""
     device = os.open(os.devnull, os.O_RDWR)
-    os.dup2(device, writer._segment.file.descriptor)
+    for segment in spool._open.values():
+        os.dup2(device, segment.file.descriptor)
     os.close(device)
 
 
-async def seal_with_broken_flush(spool: LocalSpool, number: int) -> Outcome:
+async def seal_with_broken_flush(spool: LocalSpool, numbers: list[int], size: int) -> list[Outcome]:
     """Everything is written, then the flush fails."""
     with flushes_held_back(spool):
-        writer = spool.create(PART10_HEADER)
-        writer.write([memoryview(data_set(number))])
-        outcome = seal(writer, number)
-        break_disk_under(writer)
-    return outcome
+        outcomes = [seal(begin(spool, number, size), number) for number in numbers]
+        await anyio.lowlevel.checkpoint()  # what is sealed together is stored together
+        break_disk_under(spool)
+    return outcomes
 
 
 def write_all(writer: Writer, pieces: list[memoryview]) -> None:
@@ -172,17 +175,25 @@ async def test_a_disk_that_refuses_a_new_segment_refuses_the_instance(tmp_path: 
             spool.create(PART10_HEADER)
 
 
-async def test_a_failed_flush_is_not_acknowledged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [1000, LARGE])
+async def test_a_failed_flush_acknowledges_nothing_that_it_was_for(
+    tmp_path: Path, size: int
+) -> None:
     async with a_spool(tmp_path, sync_threads=1) as spool:
-        with pytest.raises(SpoolFailed, match="check it"):
-            await (await seal_with_broken_flush(spool, 1)).instance()
+        for outcome in await seal_with_broken_flush(spool, [1, 2, 3], size):
+            with pytest.raises(SpoolFailed, match="check it"):
+                await outcome.instance()
+        assert spool.used_bytes == 0
 
 
-async def test_after_a_failed_flush_the_segment_gets_no_more_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [1000, LARGE])
+async def test_after_a_failed_flush_the_segment_gets_no_more_records(
+    tmp_path: Path, size: int
+) -> None:
     async with a_spool(tmp_path, sync_threads=1) as spool:
         before = await store(spool, 1)
         used = spool.used_bytes
-        outcome = await seal_with_broken_flush(spool, 2)
+        (outcome,) = await seal_with_broken_flush(spool, [2], size)
         with pytest.raises(SpoolFailed):
             await outcome.instance()
 

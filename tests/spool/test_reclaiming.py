@@ -14,8 +14,10 @@ from router.domain.errors import RecordReclaimed, SpoolFailed
 from router.domain.instance import Instance
 from router.spool.log import LocalSpool
 from tests.spool.helpers import (
+    LARGE,
     PART10_HEADER,
     a_spool,
+    begin,
     data_of,
     data_set,
     number_of,
@@ -26,7 +28,7 @@ from tests.spool.helpers import (
     store,
 )
 
-LARGE = 1 << 20
+MIB = 1 << 20
 
 
 def blocks(path: Path) -> int:
@@ -52,13 +54,13 @@ async def test_a_reclaimed_record_is_not_recovered(tmp_path: Path) -> None:
 
 async def test_one_stuck_instance_does_not_hold_the_bytes_of_its_segment(tmp_path: Path) -> None:
     async with a_spool(tmp_path) as spool:
-        instances = await store_three(spool, LARGE)
+        instances = await store_three(spool, MIB)
         (segment,) = segments(tmp_path)
         await spool.reclaim([instances[0].ref, instances[2].ref])
 
-        assert blocks(segment) < 1.5 * LARGE
-        assert data_of(spool, instances[1].ref) == data_set(1, LARGE)
-        assert spool.used_bytes < 1.5 * LARGE
+        assert blocks(segment) < 1.5 * MIB
+        assert data_of(spool, instances[1].ref) == data_set(1, MIB)
+        assert spool.used_bytes < 1.5 * MIB
 
 
 async def test_a_segment_goes_with_its_last_record(tmp_path: Path) -> None:
@@ -109,13 +111,12 @@ async def test_segments_of_former_runs_go_with_their_last_record(tmp_path: Path)
 async def test_a_segment_that_is_being_written_stays(tmp_path: Path) -> None:
     async with a_spool(tmp_path) as spool:
         first = await store(spool, 1)
-        writer = spool.create(PART10_HEADER)
-        writer.write([memoryview(data_set(2))])
+        writer = begin(spool, 2)
         await spool.reclaim([first.ref])
         second = await seal(writer, 2).instance()
 
         assert second.ref.segment == first.ref.segment
-        assert data_of(spool, second.ref) == data_set(2)
+        assert data_of(spool, second.ref) == data_set(2, LARGE)
 
 
 async def test_a_segment_with_nothing_left_goes_when_its_lease_ends_without_a_record(
@@ -123,7 +124,7 @@ async def test_a_segment_with_nothing_left_goes_when_its_lease_ends_without_a_re
 ) -> None:
     async with a_spool(tmp_path) as spool:
         first = await store(spool, 1)
-        writer = spool.create(PART10_HEADER)
+        writer = begin(spool)
         await spool.reclaim([first.ref])
         writer.discard()
 
@@ -132,24 +133,24 @@ async def test_a_segment_with_nothing_left_goes_when_its_lease_ends_without_a_re
 
 async def test_a_reader_that_has_not_begun_gets_an_error_rather_than_zeros(tmp_path: Path) -> None:
     async with a_spool(tmp_path) as spool:
-        instances = await store_three(spool, LARGE)
+        instances = await store_three(spool, MIB)
         reader = spool.open(instances[0].ref)
         await spool.reclaim([instances[0].ref])
 
         with pytest.raises(SpoolFailed, match="reclaimed"):
-            reader.read(0, LARGE)
+            reader.read(0, MIB)
         reader.close()
 
 
 async def test_a_reader_that_has_begun_reads_its_data_set_to_the_end(tmp_path: Path) -> None:
     async with a_spool(tmp_path) as spool:
-        instances = await store_three(spool, LARGE)
+        instances = await store_three(spool, MIB)
         reader = spool.open(instances[0].ref)
         begun = reader.read(0, 1000)
         await spool.reclaim([instance.ref for instance in instances])
 
         assert segments(tmp_path) == []
-        assert begun + reader.read(1000, LARGE) == data_set(0, LARGE)
+        assert begun + reader.read(1000, MIB) == data_set(0, MIB)
         reader.close()
 
 
@@ -179,7 +180,7 @@ async def test_a_reference_to_no_record_reclaims_nothing(tmp_path: Path) -> None
 async def test_a_segment_that_a_crash_left_without_any_record_is_removed(tmp_path: Path) -> None:
     async with a_spool(tmp_path) as spool:
         writer = spool.create(PART10_HEADER)
-        writer.write([memoryview(data_set(1, LARGE))])
+        writer.write([memoryview(data_set(1, MIB))])
         (segment,) = segments(tmp_path)
         torn = segment.read_bytes()
         writer.discard()

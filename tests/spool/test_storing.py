@@ -8,14 +8,16 @@ import anyio
 import pytest
 import xxhash
 
-from router.domain.errors import ConfigurationError, SpoolFailed, SpoolFull
-from router.domain.instance import Disposition
+from router.domain.errors import ConfigurationError, RouterError, SpoolFailed, SpoolFull
+from router.domain.instance import Disposition, Instance
 from tests.spool.helpers import (
     FACTS,
+    LARGE,
     PART10_HEADER,
     PROVENANCE,
     Outcome,
     a_spool,
+    begin,
     data_of,
     data_set,
     identity,
@@ -194,18 +196,45 @@ async def test_instances_one_after_another_share_a_segment(tmp_path: Path) -> No
         assert [ref.offset for ref in refs[1:]] == [ref.offset + ref.length for ref in refs[:-1]]
 
 
-async def test_instances_that_arrive_together_do_not_disturb_each_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "segments"), [(3000, 1), (3 * LARGE, 20)])
+async def test_instances_that_arrive_together_do_not_disturb_each_other(
+    tmp_path: Path, size: int, segments: int
+) -> None:
     async with a_spool(tmp_path) as spool:
         writers = [spool.create(PART10_HEADER) for _ in range(20)]
+        third = size // 3
         for piece in range(3):
             for number, writer in enumerate(writers):
-                writer.write([memoryview(data_set(number, 3000))[piece * 1000 :][:1000]])
+                writer.write([memoryview(data_set(number, size))[piece * third :][:third]])
         outcomes = [seal(writer, number) for number, writer in enumerate(writers)]
         instances = [await outcome.instance() for outcome in outcomes]
 
-        assert len({instance.ref.segment for instance in instances}) == 20
+        assert len({instance.ref.segment for instance in instances}) == segments
         for number, instance in enumerate(instances):
-            assert data_of(spool, instance.ref) == data_set(number, 3000)
+            assert data_of(spool, instance.ref) == data_set(number, size)
+    assert {number_of(instance) for instance in await recovered(tmp_path)} == set(range(20))
+
+
+async def test_small_instances_that_are_sealed_together_are_acknowledged_in_order(
+    tmp_path: Path,
+) -> None:
+    order: list[int] = []
+    async with a_spool(tmp_path) as spool:
+        for number in range(600):  # more than one group
+            writer = begin(spool, number, 100)
+
+            def sealed(result: Instance | RouterError) -> None:
+                assert isinstance(result, Instance)
+                order.append(number_of(result))
+
+            writer.seal(identity(number), PROVENANCE, FACTS, Disposition.ACCEPTED, "", sealed)
+    assert sorted(order) == list(range(600))
+    in_place = sorted(await recovered(tmp_path), key=lambda i: (i.ref.segment, i.ref.offset))
+    by_segment: dict[str, list[int]] = {}
+    for instance in in_place:
+        by_segment.setdefault(instance.ref.segment, []).append(number_of(instance))
+    for numbers in by_segment.values():
+        assert numbers == [number for number in order if number in numbers]
 
 
 async def test_a_segment_that_has_grown_is_closed(tmp_path: Path) -> None:
@@ -217,14 +246,14 @@ async def test_a_segment_that_has_grown_is_closed(tmp_path: Path) -> None:
         assert spool.open_segments == 0
 
 
-async def test_too_many_instances_at_a_time_are_refused(tmp_path: Path) -> None:
+async def test_too_many_large_instances_at_a_time_are_refused(tmp_path: Path) -> None:
     async with a_spool(tmp_path, max_open_segments=2) as spool:
-        writers = [spool.create(PART10_HEADER) for _ in range(2)]
-        with pytest.raises(SpoolFull, match="2 instances are arriving"):
-            spool.create(PART10_HEADER)
+        writers = [begin(spool), begin(spool)]
+        with pytest.raises(SpoolFull, match="2 large instances are arriving"):
+            begin(spool)
         writers[0].discard()
 
-        spool.create(PART10_HEADER).discard()
+        begin(spool).discard()
         writers[1].discard()
 
 
@@ -284,7 +313,7 @@ async def test_leaving_waits_for_flushes_under_way(tmp_path: Path) -> None:
 
 async def test_a_run_that_stored_nothing_leaves_no_segment(tmp_path: Path) -> None:
     async with a_spool(tmp_path) as spool:
-        spool.create(PART10_HEADER).discard()
+        begin(spool).discard()
         assert len(segments(tmp_path)) == 1
 
     assert segments(tmp_path) == []
@@ -301,3 +330,30 @@ async def test_a_run_appends_nothing_to_the_segments_of_a_former_one(tmp_path: P
 
     assert former.read_bytes() == before
     assert len(segments(tmp_path)) == 2
+
+
+async def test_room_for_small_records_is_made_ahead_and_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.spool.segment.rewrites_in_place", lambda _: True)
+    async with a_spool(tmp_path) as spool:
+        stored = [await store(spool, number, data_set(number, 50_000)) for number in range(40)]
+        largest = max(segments(tmp_path), key=lambda path: path.stat().st_size)
+        held = max(i.ref.offset + i.ref.length for i in stored if i.ref.segment == largest.stem)
+        assert largest.stat().st_size - held > 50_000
+    assert largest.stat().st_size == held
+    async with a_spool(tmp_path) as spool:
+        found = {number_of(i): data_of(spool, i.ref) for i in await scanned(spool)}
+    assert found == {number: data_set(number, 50_000) for number in range(40)}
+    assert len(segments(tmp_path)) == 2  # records go into the other one while room is made
+
+
+async def test_large_records_get_no_room_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.spool.segment.rewrites_in_place", lambda _: True)
+    async with a_spool(tmp_path) as spool:
+        for number in range(4):
+            last = await store(spool, number, data_set(number, 500_000))
+        (segment,) = segments(tmp_path)
+        assert segment.stat().st_size <= last.ref.offset + last.ref.length
