@@ -91,6 +91,13 @@ def test_every_link_leads_to_a_file(page: str) -> None:
     assert not [link for link in links if not (ROOT / link).exists()]
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {page for page in PAGES if page.startswith("docs/")} - {"docs/index.md"}
+
+    assert not [page for page in pages if f"]({page})" not in readme]
+
+
 def test_the_table_of_contents_has_every_page() -> None:
     listed = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split()
     pages = {Path(page).stem for page in PAGES if page.startswith("docs/")} - {"index"}

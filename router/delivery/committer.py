@@ -140,6 +140,7 @@ class Committer:
         entry.delivery = await self._books.begin_asking(entry.delivery)
         items = await self._books.stored(entry.delivery)
         lost: Mapping[str, int] = {}
+        describe = describe_failure
         if candidate.commitment:
             try:
                 destination = self._destinations[candidate.kind]
@@ -150,7 +151,8 @@ class Committer:
                 await self._postpone(entry, told(error))
                 return
             lost = uncommitted(report, map(Reference.to, items))
-        await self._end(entry, self._judged(entry.delivery, items, lost))
+            describe = report.describe
+        await self._end(entry, self._judged(entry.delivery, items, lost, describe))
 
     async def _postpone(self, entry: Committing, reason: str) -> None:
         """Nobody knows: ask again after a pause."""
@@ -170,6 +172,7 @@ class Committer:
         delivery: Delivery,
         items: Sequence[DeliveryItem],
         lost: Mapping[str, int],
+        describe: Callable[[int], str],
     ) -> Sequence[ItemResult]:
         """What is to be sent again, and what has been lost too often for that."""
         results = []
@@ -180,7 +183,7 @@ class Committer:
                 counts[instance_id] += 1
                 is_final = counts[instance_id] > self._settings.drops_allowed
                 kind = OutcomeKind.PERMANENT if is_final else OutcomeKind.TEMPORARY
-                outcome = Outcome(kind, status, describe_failure(status))
+                outcome = Outcome(kind, status, describe(status))
                 results.append(ItemResult(instance_id, outcome, self._clock.now()))
         return results
 

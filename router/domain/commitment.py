@@ -7,8 +7,8 @@ of PS3.3 section C.14.1.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
@@ -71,11 +71,19 @@ class CommitmentRequest:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentReport:
-    """What an N-EVENT-REPORT says."""
+    """What an N-EVENT-REPORT says, or a comparison that stands for one.
+
+    ``meanings`` has the words for reasons that a comparison gives, where PS3.3's would mislead.
+    """
 
     transaction_uid: str
     committed: tuple[Reference, ...]
     failed: tuple[tuple[Reference, int], ...]
+    meanings: Mapping[int, str] = field(default_factory=dict)
+
+    def describe(self, reason: int) -> str:
+        """A failure reason in words."""
+        return self.meanings.get(reason) or describe_failure(reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,18 @@ async def test_what_was_lost_is_sent_again_and_everything_is_asked_for_again(
     assert writer.asked == [uids(range(3)), uids(range(3))]
 
 
+async def test_a_delivery_is_told_in_the_words_of_who_compares(hospital: Hospital) -> None:
+    writer = hospital.register("XRAY", commitment=True)
+    writer.lost.append({uid(1): NO_SUCH_INSTANCE})
+    writer.meanings[NO_SUCH_INSTANCE] = "the server does not list it"
+    async with hospital.dispatching() as dispatcher:
+        (delivery,) = await hospital.route("XRAY")
+        dispatcher.deliver([delivery])
+        failed = await hospital.retrying(delivery)
+
+    assert "still to be sent: the server does not list it (1)" in failed.reason
+
+
 async def test_an_instance_that_is_lost_again_and_again_is_refused(hospital: Hospital) -> None:
     hospital.settings = replace(hospital.settings, drops_allowed=2)
     writer = hospital.register("XRAY", commitment=True)

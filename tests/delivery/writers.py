@@ -74,6 +74,7 @@ class Writer:
     asked: list[list[str]] = field(default_factory=list)  # for storage commitment
     lost: deque[Mapping[str, int] | Exception] = field(default_factory=deque)
     """What is said the next times that it is asked: reasons by SOP Instance UID; then nothing."""
+    meanings: dict[int, str] = field(default_factory=dict)  # of those reasons, where it has words
     report: anyio.Event | None = None  # it reports only when it is set
     hold: anyio.Event | None = None  # instances are answered only when it is set
     _always: dict[str, Reaction] = field(default_factory=dict)
@@ -142,6 +143,7 @@ class Writer:
                 for one in references
                 if one.sop_instance_uid in lost
             ),
+            self.meanings,
         )
 
 

@@ -73,6 +73,13 @@ def test_a_failure_reason_is_told_in_words_and_with_its_number() -> None:
     assert describe_failure(0xBEEF) == "not committed: unknown reason (BEEF)"
 
 
+def test_a_comparison_has_words_of_its_own() -> None:
+    found = CommitmentReport("", (), (), {0x0119: "it holds another version"})
+
+    assert found.describe(0x0119) == "it holds another version"
+    assert found.describe(0x0112) == describe_failure(0x0112)
+
+
 @pytest.mark.parametrize(
     ("fates", "settled"),
     [

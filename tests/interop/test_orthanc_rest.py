@@ -122,6 +122,19 @@ async def test_an_instance_that_orthanc_keeps_in_another_version_is_found(
     assert await case.lost(str(data_set.StudyInstanceUID), [new]) == {new.sop_instance_uid: 0x0119}
 
 
+async def test_a_delivery_says_that_orthanc_keeps_another_version(
+    case: Case, tmp_path: Path
+) -> None:
+    (path,) = make_ct_series(tmp_path / "ct", instances=1, rows=8, columns=8)
+    item = await spooled(case.spool, path)
+    of_study = replace(delivery(), study_instance_uid=str(pydicom.dcmread(path).StudyInstanceUID))
+
+    report = await case.destination.commit(case.candidate(), of_study, [item])
+
+    assert report.describe(0x0119).startswith("Orthanc keeps another version of it")
+    assert report.describe(report.failed[0][1]) == "Orthanc does not hold it"
+
+
 async def test_a_study_that_is_not_there_at_all_is_lost_whole(case: Case, tmp_path: Path) -> None:
     (path,) = make_ct_series(tmp_path / "ct", instances=1, rows=8, columns=8)
     item = await spooled(case.spool, path)

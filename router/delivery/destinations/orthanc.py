@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -23,6 +23,11 @@ from router.ports import Clock, Spool
 _HELD = ("Success", "AlreadyStored")
 _REFUSED = frozenset({400, 406, 413, 415, 422})  # for an instance that was sent alone
 _JSON = "application/json"
+_MEANINGS: Mapping[int, str] = {
+    FailureReason.NO_SUCH_OBJECT_INSTANCE: "Orthanc does not hold it",
+    FailureReason.CLASS_INSTANCE_CONFLICT: "Orthanc keeps another version of it, of another size"
+    " (does it overwrite instances?)",
+}
 
 
 class OrthancDestination:
@@ -62,7 +67,8 @@ class OrthancDestination:
                 ):
                     failed[Reference.to(item)] = FailureReason.CLASS_INSTANCE_CONFLICT
         held = tuple(reference for reference in map(Reference.to, items) if reference not in failed)
-        return CommitmentReport("", held, tuple((one, int(why)) for one, why in failed.items()))
+        found = tuple((one, int(why)) for one, why in failed.items())
+        return CommitmentReport("", held, found, _MEANINGS)
 
     async def probe(self, candidate: Candidate) -> None:
         """Ask for ``/system``; see the port."""
