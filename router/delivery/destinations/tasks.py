@@ -14,7 +14,13 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from router.delivery.destinations.secrets import hint_of, read_secret, tls_fault, tls_for
+from router.delivery.destinations.secrets import (
+    NOT_ACCEPTED,
+    hint_of,
+    read_secret,
+    tls_fault,
+    tls_for,
+)
 from router.domain.errors import CandidateUnavailable
 from router.domain.reach import Broker, TlsFiles
 
@@ -78,8 +84,7 @@ def _talk(who: str, broker: Broker, patience_s: float, work: Work) -> None:
             connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
             work(connection)
     except faults as error:
-        hint = hint_of(error) if _is_secured(broker) else ""
-        raise CandidateUnavailable(f"{who}: {_reason(error)}{hint}") from error
+        raise CandidateUnavailable(f"{who}: {_reason(error)}{_hint(broker, error)}") from error
 
 
 def _connection(who: str, broker: Broker, patience_s: float) -> Connection:
@@ -143,6 +148,13 @@ def _reason(error: Exception) -> str:
     if isinstance(error, AMQPError) and error.reply_text:
         return str(error.reply_text)
     return tls_fault(error) or str(error) or type(error).__name__
+
+
+def _hint(broker: Broker, error: Exception) -> str:
+    """What it may mean that a broker over TLS hung up, which its clients say in their own words."""
+    if not _is_secured(broker):
+        return ""
+    return NOT_ACCEPTED if "closed" in str(error) else hint_of(error)
 
 
 def _is_amqp(broker: Broker) -> bool:
