@@ -54,8 +54,8 @@ class ManualClock:
         return self._sleepers[0][0] if self._sleepers else None
 
     async def asleep_until(self, at: float) -> None:
-        """Wait until somebody sleeps exactly until ``at``; fails after five real seconds."""
-        with anyio.fail_after(5):
+        """Wait until somebody sleeps exactly until ``at``; fails after 30 real seconds."""
+        with anyio.fail_after(30):
             while at not in {sleeper[0] for sleeper in self._sleepers}:
                 await self._more_sleepers.wait()
 

@@ -21,7 +21,7 @@ def test_wall_time_is_utc(clock: Clock) -> None:
 
 @pytest.mark.parametrize("clock", CLOCKS, ids=lambda clock: type(clock).__name__)
 async def test_not_to_wait_returns(clock: Clock) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await clock.sleep(0)
 
 

@@ -133,7 +133,11 @@ class RouterProcess(Process):
     def start(self) -> None:
         """Start it and wait until it is ready."""
         super().start()
-        wait_until(self.is_ready, f"the router is ready; its log:\n{self.log.read_text()}")
+        try:
+            wait_until(self.is_ready, "the router is ready")
+        except AssertionError as error:
+            error.add_note(f"its log:\n{self.log.read_text()}")
+            raise
 
     def is_ready(self) -> bool:
         """Whether ``/readyz`` answers 200."""

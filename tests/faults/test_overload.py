@@ -214,7 +214,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProces
 def is_closed_by_the_router(connection: socket.socket, trickle: bytes = b"") -> bool:
     """Whether the connection ends although ``trickle`` goes on, byte by byte."""
     connection.settimeout(0.1)
-    for at in range(100):
+    for at in range(600):
         try:
             connection.sendall(trickle[at : at + 1])
             if not connection.recv(4096):

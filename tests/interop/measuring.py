@@ -21,8 +21,8 @@ SETTINGS: dict[str, Any] = {
     "delivery": {"retry": {"first": "200ms", "max": "500ms", "give_up_after": "1m"}},
 }
 PATIENCE_S = 150.0
-HELD_WITHIN_S = 5.0
-"""After it is acknowledged; peers that acknowledge and never store are waited for in vain."""
+HELD_WITHIN_S = 10.0
+"""By a peer, after all is acknowledged; one that acknowledges and never stores is waited for."""
 
 Column = Mapping[str, Cell]
 """Name of an encoding to outcome."""
@@ -61,7 +61,7 @@ def measure_sender(sender: Sender, receiver: Writer, files: Files) -> Column:
     acknowledged = {
         uid for each in taps.values() for uid, status in each.stored.items() if is_success(status)
     }
-    held = _held_in_time(receiver, acknowledged)
+    held = _held_in_time(receiver, acknowledged, PATIENCE_S)
     return {
         ECHO: SAME if echoed else Cell(Mark.LOST, "not answered"),
         **{name: sent_and_held(files.instances[name], taps[name], held) for name in taps},
@@ -73,10 +73,10 @@ def is_success(status: int) -> bool:
     return status == 0 or status >> 12 == 0xB
 
 
-def _held_in_time(receiver: Writer, uids: set[str]) -> Instances:
+def _held_in_time(receiver: Writer, uids: set[str], patience_s: float) -> Instances:
     """What is held as soon as all of these are, or at the end of patience."""
     with suppress(AssertionError):  # that is for the cells to say
-        wait_until(lambda: uids <= receiver.held().keys(), "all are held", HELD_WITHIN_S)
+        wait_until(lambda: uids <= receiver.held().keys(), "all are held", patience_s)
     return receiver.held()
 
 
@@ -108,7 +108,9 @@ def measure_writers(folder: Path, files: Files, names: list[str]) -> dict[str, C
             name: {uid for uid, status in taps[name].stored.items() if is_success(status)}
             for name in names
         }
-        held = {name: _held_in_time(writers[name], delivered[name]) for name in names}
+        held = {
+            name: _held_in_time(writers[name], delivered[name], HELD_WITHIN_S) for name in names
+        }
     return {
         name: {
             encoding: routed_and_held(files.instances[encoding], taps[name], held[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -150,3 +151,15 @@ async def test_pynetdicom_over_tls_is_served_with_1_2_and_later_only(
 
         assert await run_blocking(established, ssl.TLSVersion.TLSv1_3)
         assert await run_blocking(established, ssl.TLSVersion.TLSv1_2)
+
+        def shake_hands_with_1_1() -> None:
+            context = ssl.create_default_context(cafile=str(router_identity.certificate))
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")
+            with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+                context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+            with socket.create_connection(("127.0.0.1", router.port)) as connection:
+                context.wrap_socket(connection, server_hostname="127.0.0.1").close()
+
+        # the router hangs up; what this client cannot do itself would be another error
+        with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
+            await run_blocking(shake_hands_with_1_1)

@@ -34,13 +34,13 @@ def request(ae_title: str = "XRAY", port: int = 4242, **more: object) -> Registr
 
 
 async def next_change(changes: AsyncGenerator[Snapshot, None]) -> Snapshot:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         return await anext(changes)
 
 
 async def until(registry: Registry, holds: Callable[[Snapshot], bool]) -> Snapshot:
     """Wait for a change after which something holds."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async for candidates in registry.changes():
             if holds(candidates):
                 return candidates
