@@ -162,16 +162,18 @@ def _answer_contexts(
 
 
 def _answer_context(context: ProposedContext, policy: AcceptancePolicy) -> ContextResult:
-    offered = filter(uids.is_valid_uid, context.transfer_syntaxes)
-    fallback = next(offered, uids.IMPLICIT_VR_LITTLE_ENDIAN)  # of no meaning, but has to be a UID
+    usable = filter(uids.is_valid_uid, context.transfer_syntaxes)
+    first = next(usable, None)
+    answered = first or uids.IMPLICIT_VR_LITTLE_ENDIAN  # of no meaning, but has to be a UID
     if context.context_id % 2 == 0:
-        return ContextResult(context.context_id, USER_REJECTION, fallback)
+        return ContextResult(context.context_id, USER_REJECTION, answered)
     if not accepts_sop_class(context.abstract_syntax, policy):
-        return ContextResult(context.context_id, ABSTRACT_SYNTAX_NOT_SUPPORTED, fallback)
-    chosen = _choose(context)
-    if chosen is None:
-        return ContextResult(context.context_id, TRANSFER_SYNTAXES_NOT_SUPPORTED, fallback)
-    return ContextResult(context.context_id, ACCEPTED, chosen)
+        return ContextResult(context.context_id, ABSTRACT_SYNTAX_NOT_SUPPORTED, answered)
+    if first is None:
+        return ContextResult(context.context_id, TRANSFER_SYNTAXES_NOT_SUPPORTED, answered)
+    if not uids.is_storage_sop_class(context.abstract_syntax) and first not in _PLAIN:
+        answered = next((uid for uid in usable if uid in _PLAIN), first)
+    return ContextResult(context.context_id, ACCEPTED, answered)
 
 
 def accepts_sop_class(abstract_syntax: str, policy: AcceptancePolicy) -> bool:
@@ -187,13 +189,6 @@ def accepts_sop_class(abstract_syntax: str, policy: AcceptancePolicy) -> bool:
         and uids.is_valid_uid(abstract_syntax)
         and not uids.is_known_non_storage(abstract_syntax)
     )
-
-
-def _choose(context: ProposedContext) -> str | None:
-    usable = [uid for uid in context.transfer_syntaxes if uids.is_valid_uid(uid)]
-    if not uids.is_storage_sop_class(context.abstract_syntax):
-        usable.sort(key=lambda uid: uid not in _PLAIN)  # stable: plain syntaxes first
-    return usable[0] if usable else None
 
 
 _PLAIN = (uids.IMPLICIT_VR_LITTLE_ENDIAN, uids.EXPLICIT_VR_LITTLE_ENDIAN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from router.domain.dictionary import registered_uids
@@ -59,13 +60,12 @@ def is_encapsulated(uid: str) -> bool:
     return uid not in _NATIVE
 
 
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+
+
 def is_valid_uid(text: str) -> bool:
     """PS3.5 section 9.1, but leading zeros, which real senders have, are let pass."""
-    return (
-        0 < len(text) <= 64
-        and text.isascii()
-        and all(component.isdecimal() for component in text.split("."))
-    )
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
 @cache
