@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from router.domain.attributes import Attribute
@@ -91,7 +92,7 @@ def needed_attributes(candidates: Iterable[Candidate]) -> frozenset[Attribute]:
 def determine(candidates: Sequence[Candidate], members: Sequence[Member]) -> Decision:
     """Decide for every candidate, in the order of their AE titles."""
     parts = _Parts(members)
-    ordered = sorted(candidates, key=lambda candidate: candidate.ae_title)
+    ordered = sorted(candidates, key=attrgetter("ae_title"))
     return Decision(tuple(_choose(candidate, parts) for candidate in ordered))
 
 

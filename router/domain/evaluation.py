@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from router.domain.expression import TYPED, AllOf, AnyOf, Criterion, Expression, Not
+from router.domain.expression import AllOf, AnyOf, Criterion, Expression, Not
 from router.domain.instance import Facts
-from router.domain.values import ValueKind, comparable, kind_of
+from router.domain.values import ValueKind, comparable
 
 SHOWN_VALUES = 8
 
@@ -128,7 +128,10 @@ class Evaluation:
         values = self._facts.get(attribute.name, ())
         if shown is None:
             shown = self._shown[attribute.name] = f"{attribute.name} {_shown(values)}"
-        return f"{shown}; {criterion.asks}: {_yes(matched)}{_incomparable(criterion, values)}"
+        words = f"{shown}; {criterion.asks}: {_yes(matched)}"
+        if criterion.compares is ValueKind.TEXT:
+            return words
+        return words + _incomparable(criterion.compares, values)
 
 
 def explain(expression: Expression, facts: Facts) -> Verdict:
@@ -147,11 +150,8 @@ def _shown(values: Collection[str]) -> str:
     return f"is {{{', '.join(present[:SHOWN_VALUES])}{more}}}" if present else "has no value"
 
 
-def _incomparable(criterion: Criterion, values: Collection[str]) -> str:
+def _incomparable(kind: ValueKind, values: Collection[str]) -> str:
     """How many values could not be compared, not which: they may name a person."""
-    kind = kind_of(criterion.attribute.vr)
-    if kind is ValueKind.TEXT or criterion.operator not in TYPED:
-        return ""
     present = {value for value in values if value}
     bad = sum(comparable(kind, value) is None for value in present)
     return f" ({bad} of {len(present)} values not {kind})" if bad else ""

@@ -73,6 +73,8 @@ class Criterion:
     asks: str = field(init=False, compare=False, repr=False)
     """The operator and its operands, for a person."""
     text: str = field(init=False, compare=False, repr=False)
+    compares: ValueKind = field(init=False, compare=False, repr=False)
+    """As what it compares values."""
     attributes: frozenset[Attribute] = field(init=False, compare=False, repr=False)
     number: int = field(init=False, compare=False, repr=False, default_factory=_numbers.__next__)
 
@@ -81,6 +83,8 @@ class Criterion:
         operands = " " + ",".join(self.operands) if self.operands else ""
         _settle(self, "asks", f"{self.operator.value}{operands}")
         _settle(self, "text", _text(self.attribute, self.operator, self.operands))
+        is_typed = self.operator in TYPED
+        _settle(self, "compares", kind_of(self.attribute.vr) if is_typed else ValueKind.TEXT)
 
     def __str__(self) -> str:
         return self.text
