@@ -147,7 +147,9 @@ def _watched(settings: Settings) -> Iterator[Objection]:
     for index, watched in enumerate(settings.watch):
         path = watched.path.resolve()
         if path.is_relative_to(data) or data.is_relative_to(path):
-            yield Objection(("watch", index, "path"), f"overlaps router.data, {settings.router.data}")
+            yield Objection(
+                ("watch", index, "path"), f"overlaps router.data, {settings.router.data}"
+            )
         if any(path.is_relative_to(one) or one.is_relative_to(path) for one in paths):
             yield Objection(("watch", index, "path"), "overlaps another folder that is watched")
         if not path.is_dir():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import urllib.error
 from contextlib import closing
 from pathlib import Path
 
 from tests.dicomweb.uploading import (
+    FullRouter,
     StowRouter,
     begin,
     body_of,
@@ -47,21 +47,6 @@ def test_requests_beyond_the_limit_are_asked_to_come_again(tmp_path: Path) -> No
         wait_until(lambda: post_files(router, [file_of(one)]).status == 200, "there is room again")
 
     assert int(refused.headers["Retry-After"]) > 0
-
-
-class FullRouter(StowRouter):
-    """A router without room for anything: it is up, and never ready."""
-
-    __slots__ = ()
-
-    def is_ready(self) -> bool:
-        try:
-            self.get("/readyz")
-        except urllib.error.HTTPError as answer:
-            return b"min_free" in answer.read()
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            pass
-        return False
 
 
 def test_a_full_spool_is_out_of_resources_and_asks_to_come_again(tmp_path: Path) -> None:

@@ -200,3 +200,18 @@ def a_router_and_its_writer(
     with running(router, writer):
         wait_until(lambda: router.candidates() == {"BACKUP"}, "the writer is registered")
         yield router, writer
+
+
+class FullRouter(StowRouter):
+    """A router without room for anything: it is up, and never ready."""
+
+    __slots__ = ()
+
+    def is_ready(self) -> bool:
+        try:
+            self.get("/readyz")
+        except urllib.error.HTTPError as answer:
+            return b"min_free" in answer.read()
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            pass
+        return False

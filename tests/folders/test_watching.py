@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.dicomweb.uploading import StowRouter, file_of, study_of
+from tests.dicomweb.uploading import FullRouter, StowRouter, file_of, study_of
 from tests.e2e.stack import WriterProcess, data_set_of, running, wait_until
 
 SETTINGS: dict[str, Any] = {
@@ -150,7 +150,7 @@ def test_files_are_deleted_where_that_is_wanted_and_a_folder_may_come_later(
 def test_without_room_files_stay_where_they_are(tmp_path: Path) -> None:
     router, folder = watching(tmp_path)
     folder.mkdir()
-    full = StowRouter(
+    full = FullRouter(
         tmp_path / "full",
         {"watch": [{"path": str(folder), "settle": "0s"}], "spool": {"min_free": "1000TB"}},
     )
