@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import anyio
 import psycopg
 import pytest
 from sqlalchemy import create_engine, make_url
@@ -21,10 +22,16 @@ from candidates.writer.index.migrate import MIGRATIONS
 from candidates.writer.index.postgresql import PostgresDatabase
 from candidates.writer.storage import INCOMING, Storage
 from candidates.writer.tags import Level
+from router.dicom import statuses
 from tests.candidates.arrivals import arrived
 from tests.candidates.conftest import DATABASE, NUMBERS
 from tests.candidates.holdings import held_in
-from tests.candidates.indexes import OnServer, a_schema_of
+from tests.candidates.indexes import OnServer, a_schema_of, option
+from tests.candidates.sources import PausingModality
+from tests.candidates.test_cli import WITHIN_S, says, started
+from tests.candidates.writers import running_writer
+from tests.corpus import make_ct_series
+from tests.e2e.stack import free_port
 from tests.peers import PostgreSQL, postgresql
 
 COLUMNS = """
@@ -208,6 +215,44 @@ def test_instances_are_refused_while_the_server_is_away_and_taken_when_it_is_bac
 
         assert [one.instance for one in held_in(archive.storage.root, index)] == ["1.1", "1.2"]
         archive.close()
+
+
+async def test_a_modality_is_told_to_try_again_later_while_the_server_is_away(
+    tmp_path: Path,
+) -> None:
+    [path] = make_ct_series(tmp_path / "ct", instances=1, rows=64, columns=64)
+    with postgresql() as server:
+        server.create(DATABASE)
+        index = a_schema_of(server.address(DATABASE), "index")
+        async with running_writer(tmp_path / "writer", index=index) as writer:
+            server.stop()
+            away = await writer.store_file(path)
+            server.start()
+            back = await writer.store_file(path)
+
+        assert (away, back) == (statuses.OUT_OF_RESOURCES, statuses.SUCCESS)
+        assert len(writer.held()) == 1
+
+
+async def test_a_writer_that_has_lost_its_index_ends_and_says_why(
+    tmp_path: Path, index: OnServer
+) -> None:
+    [path] = make_ct_series(tmp_path / "ct", instances=1, rows=64, columns=64)
+    port = free_port()
+    async with started(tmp_path, PORT=str(port), INDEX=option(index)) as writer:
+        await says(tmp_path, "writer ready")
+        index.change("UPDATE area SET owner = 'somebody on another machine'")
+        index.query(END_ALL)
+        with PausingModality(port, path) as modality:
+            modality.send_first_half()
+            with pytest.raises((AssertionError, ConnectionError)):
+                modality.send_second_half()
+        with anyio.fail_after(WITHIN_S):
+            assert await writer.wait() == 1
+
+    log = (tmp_path / "log").read_text()
+    assert "has been taken over by another process" in log
+    assert "Traceback" not in log
 
 
 def test_a_transaction_that_dies_with_its_connection_leaves_nothing(
