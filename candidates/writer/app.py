@@ -10,9 +10,9 @@ import anyio
 import structlog
 
 from candidates.writer.archive import Archive
+from candidates.writer.area import open_area
 from candidates.writer.registration import Announcement, Registrar
 from candidates.writer.settings import WriterSettings
-from candidates.writer.storage import Storage
 from candidates.writer.wiring import running_service, serving_http
 from router.net.acceptor import Acceptor
 
@@ -33,13 +33,17 @@ async def serve(settings: WriterSettings) -> None:
 @asynccontextmanager
 async def opened_archive(settings: WriterSettings) -> AsyncIterator[Archive]:
     """The archive, owned by this process as long as the block runs; raises ``WriterFailed``."""
-    storage = Storage(settings.directory, compress=settings.compress)
-    archive = await anyio.to_thread.run_sync(Archive.open, storage, settings.index)
+    archive = await anyio.to_thread.run_sync(_open_archive, settings)
     try:
         yield archive
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(archive.close)
+
+
+def _open_archive(settings: WriterSettings) -> Archive:
+    storage = open_area(settings.directory, compress=settings.compress, spool=settings.spool)
+    return Archive.open(storage, settings.index)
 
 
 async def _serve(settings: WriterSettings, archive: Archive) -> None:

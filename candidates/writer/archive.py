@@ -16,6 +16,8 @@ from typing import Self
 
 import structlog
 
+from candidates.writer.area import StorageArea
+from candidates.writer.attachments import Attachment, Incoming
 from candidates.writer.errors import (
     ArchiveMismatch,
     IndexFailed,
@@ -26,10 +28,7 @@ from candidates.writer.index.address import IndexAddress
 from candidates.writer.index.database import open_database
 from candidates.writer.index.index import Index
 from candidates.writer.index.recording import Arrival
-from candidates.writer.storage import NAME, Storage
 from candidates.writer.tags import Level
-
-INDEX = "index.db"
 
 log = structlog.get_logger(__name__)
 
@@ -46,17 +45,17 @@ class Leftovers:
 class Archive:
     """The one owner of a storage area and its index. Only one thread at a time may change it."""
 
-    def __init__(self, storage: Storage, index: Index, owned: ExitStack):
+    def __init__(self, storage: StorageArea, index: Index, owned: ExitStack):
         """``owned`` lets others have both parts when it is closed."""
         self.storage = storage
         self.index = index
         self.leftovers = Leftovers(0, 0, 0)
         self._owned = owned
-        self._removed: list[str] = []  # which the index does not know yet
+        self._removed: list[str] = []  # which the index has notes of
         self._doubted: set[str] = set()  # which the index may have or not
 
     @classmethod
-    def open(cls, storage: Storage, index: IndexAddress | None = None) -> Self:
+    def open(cls, storage: StorageArea, index: IndexAddress | None = None) -> Self:
         """Take possession, and put in order what a crash has left.
 
         Raises ``ArchiveInUse``, ``ArchiveMismatch``, ``IndexFailed`` or ``OSError``.
@@ -88,12 +87,10 @@ class Archive:
             if name in known:
                 self.storage.place(name)
             else:
-                self.storage.discard_incoming(name)
-        removals = self.index.removals()
-        for name in removals:
-            self.storage.remove(name)
-        self.index.forget_removals(removals)
-        found = Leftovers(len(names) - len(known), len(known), len(removals))
+                self.storage.discard(name)
+        removed = self.storage.remove(self.index.removals())
+        self.index.forget_removals(removed)
+        found = Leftovers(len(names) - len(known), len(known), len(removed))
         if found != Leftovers(0, 0, 0):
             log.warning(
                 "leftovers of an interrupted writer were put in order",
@@ -102,6 +99,15 @@ class Archive:
                 removed=found.removed,
             )
         return found
+
+    def seal(self, file: Incoming) -> Attachment:
+        """Keep what has arrived durably, to be committed or discarded; by any thread.
+
+        Raises ``OSError`` or ``IndexFailed``.
+        """
+        if self.storage.needs_notes:
+            self.index.note(file.uuid)
+        return self.storage.seal(file)
 
     def commit(self, arrivals: Sequence[Arrival]) -> None:
         """Make sealed attachments part of the archive, all or none.
@@ -113,7 +119,7 @@ class Archive:
         uuids = [arrival.attachment.uuid for arrival in arrivals]
         try:
             self._settle_doubts()
-            self.storage.sync_incoming()
+            self._removed += self.storage.sync()
         except (OSError, IndexFailed):
             self._discard(uuids)
             raise
@@ -121,13 +127,13 @@ class Archive:
         self._removed.clear()
         gone = set(superseded)
         self._place([name for name in uuids if name not in gone])
-        self._remove(superseded)
+        self._removed += self.storage.remove(superseded)
 
     def _record(self, arrivals: Sequence[Arrival]) -> list[str]:
         """Write the rows; what the index may have though it failed is doubted from then on."""
         uuids = [arrival.attachment.uuid for arrival in arrivals]
         try:
-            return self.index.record(arrivals, self._removed)
+            return self.index.record(arrivals, self._removed, were_noted=self.storage.needs_notes)
         except IndexUnavailable:
             self._discard(uuids)
             raise
@@ -154,7 +160,7 @@ class Archive:
         Raises ``IndexFailed``.
         """
         taken = self.index.remove_study(study_instance_uid, at, unless_since)
-        self._remove(taken)
+        self._removed += self.storage.remove(taken)
         return len(taken)
 
     def held(self, sop_instance_uids: Collection[str]) -> dict[str, set[str]]:
@@ -163,8 +169,10 @@ class Archive:
         Raises ``IndexFailed`` or ``OSError``.
         """
         found: dict[str, set[str]] = {}
-        for uid, sop_class, kept in self.index.attachments_of(sop_instance_uids):
-            if self.storage.size_of(kept.uuid) == kept.stored_size:
+        attachments = self.index.attachments_of(sop_instance_uids)
+        sizes = self.storage.sizes_of(kept.uuid for _, _, kept in attachments)
+        for uid, sop_class, kept in attachments:
+            if sizes.get(kept.uuid) == kept.stored_size:
                 found.setdefault(uid, set()).add(sop_class)
         return found
 
@@ -175,23 +183,15 @@ class Archive:
             except OSError as error:  # it is read where it is, and placed at the next start
                 log.error("an attachment could not be placed", uuid=name, error=str(error))
 
-    def _remove(self, uuids: Iterable[str]) -> None:
-        for name in uuids:
-            try:
-                self.storage.remove(name)
-                self._removed.append(name)
-            except OSError as error:  # it is tried again at the next start
-                log.error("an attachment could not be removed", uuid=name, error=str(error))
-
     def _discard(self, uuids: Iterable[str]) -> None:
         """Remove sealed files that no row is of; what cannot be removed is so at the next start."""
         for name in uuids:
             with suppress(OSError):
-                self.storage.discard_incoming(name)
+                self.storage.discard(name)
 
 
 def open_parts(
-    storage: Storage, index: IndexAddress | None, owned: ExitStack, *, create: bool = True
+    storage: StorageArea, index: IndexAddress | None, owned: ExitStack, *, create: bool = True
 ) -> Index:
     """Take possession of both parts, which ``owned`` ends, and open the index.
 
@@ -199,38 +199,40 @@ def open_parts(
 
     Raises ``ArchiveInUse``, ``ArchiveMismatch``, ``IndexFailed`` or ``OSError``.
     """
-    address = index or storage.root / INDEX
-    owned.callback(storage.own().give_up)
+    address = index or storage.default_index
+    if address is None:
+        raise ArchiveMismatch(f"{storage} has no place for an index: say where it is (--index)")
+    owned.callback(storage.own())
     database = open_database(address)
     owned.callback(database.close)
     if database.is_new and not create:
         raise ArchiveMismatch(f"there is no index {address}")
     if database.is_new and not storage.is_empty:
         raise ArchiveMismatch(
-            f"{storage.root} holds attachments, but there is no index {address}: "
+            f"{storage} holds attachments, but there is no index {address}: "
             "say where the index is (--index), or restore it from a backup"
         )
     opened = Index(database)
     if not _are_a_pair(storage, opened):
         raise ArchiveMismatch(
             f"the index {address} is that of the storage area {opened.area() or 'none yet'}, and "
-            f"{storage.root} is {storage.name or 'none yet'}: is it mounted, and are --directory "
-            f"and --index a pair? (the name stands in {storage.root / NAME})"
+            f"{storage} is {storage.name or 'none yet'}: is it mounted, and are --directory and "
+            f"--index a pair? (the name stands in {storage.name_stands_in})"
         )
     return opened
 
 
-def _are_a_pair(storage: Storage, index: Index) -> bool:
+def _are_a_pair(storage: StorageArea, index: Index) -> bool:
     """Whether they have the same name, or none, or the storage area has not got it yet."""
     name, area = index.area(), storage.name
     return name == area or (area is None and index.count(Level.INSTANCE) == 0)
 
 
-def _belong_together(storage: Storage, index: Index) -> None:
+def _belong_together(storage: StorageArea, index: Index) -> None:
     """Give both parts the same name, if they have none: the index first."""
     name = index.area()
     if name is None:
         name = str(uuid.uuid4())
         index.belong_to(name)
     if storage.name is None:
-        storage.call(name)
+        storage.give_name(name)

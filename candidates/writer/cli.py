@@ -16,6 +16,7 @@ import anyio
 import structlog
 import typer
 
+from candidates.writer.address import parse_storage
 from candidates.writer.errors import WriterFailed
 from candidates.writer.index.address import parse_index
 from candidates.writer.settings import (
@@ -25,6 +26,7 @@ from candidates.writer.settings import (
     addresses_of,
     checked_criteria,
     checked_index,
+    checked_storage,
     parse_application,
     parse_router_url,
 )
@@ -43,7 +45,7 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not
 DEFAULT_AE_TITLE = "WRITER"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4242
-DEFAULT_DIRECTORY = Path("writer-data")
+DEFAULT_DIRECTORY = "writer-data"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 log = structlog.get_logger(__name__)
@@ -70,7 +72,15 @@ Listen = Annotated[str, typer.Option(envvar="LISTEN", help="Address to listen on
 Port = Annotated[
     int, typer.Option(envvar="PORT", min=0, max=65535, help="DICOM port; 0 takes a free one.")
 ]
-Directory = Annotated[Path, typer.Option(envvar="STORAGE", help="Where instances are kept.")]
+Directory = Annotated[
+    str,
+    typer.Option(
+        envvar="STORAGE",
+        metavar="DIRECTORY|URL",
+        parser=by(checked_storage),
+        help="Where instances are kept: a folder, or s3://BUCKET/PREFIX.",
+    ),
+]
 Index = Annotated[
     str | None,
     typer.Option(
@@ -107,6 +117,13 @@ def run(
     ae_title: AETitle = DEFAULT_AE_TITLE,
     directory: Directory = DEFAULT_DIRECTORY,
     index: Index = None,
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SPOOL",
+            help="The folder where instances stand until they are in S3; default: TMPDIR.",
+        ),
+    ] = None,
     compress: Annotated[
         bool, typer.Option(envvar="COMPRESS", help="Keep compressed what gets smaller by it.")
     ] = False,
@@ -210,7 +227,8 @@ def run(
     advertised = advertise or (socket.gethostname() if host in EVERYWHERE else host)
     settings = WriterSettings(
         ae_title=ae_title,
-        directory=directory,
+        directory=parse_storage(directory),
+        spool=spool,
         index=parse_index(index) if index else None,
         compress=compress,
         host=host,
@@ -250,7 +268,7 @@ def verify_command(
 
     configure_logging(json=False, level="WARNING")
     try:
-        report = verify(directory, parse_index(index) if index else None)
+        report = verify(parse_storage(directory), parse_index(index) if index else None)
     except (OSError, WriterFailed) as error:
         typer.echo(f"cannot verify: {error}", err=True)
         raise typer.Exit(2) from None

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import anyio
 
-from candidates.writer.storage import PIECE_BYTES, Attachment, Compression, Storage
+from candidates.writer.area import Blob, StorageArea
+from candidates.writer.attachments import PIECE_BYTES, Attachment, Compression
 from router.dicom.part10 import FileHeader, FileHeaderReader
 from router.domain.errors import CannotUnderstand, SpoolFailed
-from router.spool.linux import read_if_cached
 
 
 class Content:
     """What an attachment holds, from its beginning to its end. Blocks."""
 
-    def __init__(self, descriptor: int, attachment: Attachment):
-        self._descriptor = descriptor
+    def __init__(self, blob: Blob, attachment: Attachment):
+        self._blob = blob
+        self._offset = 0
         self._inflate = zlib.decompressobj() if attachment.compression is Compression.ZLIB else None
         self._pending = b""
 
@@ -26,9 +26,9 @@ class Content:
         """At most so many bytes; none at the end. Raises ``OSError`` or ``zlib.error``."""
         inflate = self._inflate
         if inflate is None:
-            return os.read(self._descriptor, size)
+            return self._stored(size)
         while not inflate.eof:
-            self._pending = self._pending or os.read(self._descriptor, PIECE_BYTES)
+            self._pending = self._pending or self._stored(PIECE_BYTES)
             if not self._pending:
                 return b""
             plain = inflate.decompress(self._pending, size)
@@ -36,6 +36,20 @@ class Content:
             if plain:
                 return plain
         return b""
+
+    def _stored(self, size: int) -> bytes:
+        piece = memoryview(bytearray(size))
+        count = self._blob.read_into(piece, self._offset)
+        self._offset += count
+        return bytes(piece[:count])
+
+
+def stored_pieces(blob: Blob) -> Iterator[memoryview]:
+    """All that is stored, piece by piece, each valid until the next; raises ``OSError``. Blocks."""
+    buffer, offset = memoryview(bytearray(PIECE_BYTES)), 0
+    while count := blob.read_into(buffer, offset):
+        yield buffer[:count]
+        offset += count
 
 
 def read_head(read: Callable[[int], bytes]) -> tuple[FileHeader, bytes]:
@@ -51,23 +65,23 @@ def read_head(read: Callable[[int], bytes]) -> tuple[FileHeader, bytes]:
 class StoredDataSet:
     """The data set of an attachment: a :class:`router.dicom.data_source.DataSource`."""
 
-    def __init__(self, descriptor: int, attachment: Attachment):
+    def __init__(self, blob: Blob, attachment: Attachment):
         """Read the head of the file; raises ``CannotUnderstand``, ``OSError`` or ``zlib.error``."""
-        self._descriptor = descriptor
+        self._blob = blob
         self._is_plain = attachment.compression is Compression.NONE
-        self._content = Content(descriptor, attachment)
+        self._content = Content(blob, attachment)
         self.header, self._rest = read_head(self._content.read)
         self.length = attachment.size - self.header.data_set_offset
 
     def try_read_into(self, buffer: memoryview, offset: int) -> int | None:
-        """Bytes that need no waiting for a disk, else None."""
+        """Bytes that need no waiting, else None."""
         if not self._is_plain:
             return None
-        return read_if_cached(self._descriptor, buffer, self.header.data_set_offset + offset)
+        return self._blob.try_read_into(buffer, self.header.data_set_offset + offset)
 
     def close(self) -> None:
         """Read no more."""
-        os.close(self._descriptor)
+        self._blob.close()
 
     async def read_into(self, buffer: memoryview, offset: int) -> int:
         """The next bytes; raises ``SpoolFailed``."""
@@ -78,8 +92,7 @@ class StoredDataSet:
 
     def _read_into(self, buffer: memoryview, offset: int) -> int:
         if self._is_plain:
-            at = self.header.data_set_offset + offset
-            return os.preadv(self._descriptor, [buffer], at)
+            return self._blob.read_into(buffer, self.header.data_set_offset + offset)
         piece = self._rest or self._content.read(len(buffer))
         used, self._rest = piece[: len(buffer)], piece[len(buffer) :]
         buffer[: len(used)] = used
@@ -89,9 +102,9 @@ class StoredDataSet:
 class StoredFile:
     """The whole content of an attachment, a Part 10 file, read in order."""
 
-    def __init__(self, descriptor: int, attachment: Attachment):
-        self._descriptor = descriptor
-        self._content = Content(descriptor, attachment)
+    def __init__(self, blob: Blob, attachment: Attachment):
+        self._blob = blob
+        self._content = Content(blob, attachment)
         self.size = attachment.size
 
     def read(self, size: int) -> bytes:
@@ -103,30 +116,30 @@ class StoredFile:
 
     def close(self) -> None:
         """Read no more."""
-        os.close(self._descriptor)
+        self._blob.close()
 
 
-def open_file(storage: Storage, attachment: Attachment) -> StoredFile:
+def open_file(storage: StorageArea, attachment: Attachment) -> StoredFile:
     """The file of an attachment, to be closed by whoever asks for it. Blocks.
 
     Raises ``SpoolFailed``.
     """
-    return StoredFile(_descriptor(storage, attachment), attachment)
+    return StoredFile(_open(storage, attachment), attachment)
 
 
-def open_data_set(storage: Storage, attachment: Attachment) -> StoredDataSet:
+def open_data_set(storage: StorageArea, attachment: Attachment) -> StoredDataSet:
     """A data set, to be closed by whoever asks for it. Blocks; raises ``SpoolFailed``."""
-    descriptor = _descriptor(storage, attachment)
+    blob = _open(storage, attachment)
     try:
-        return StoredDataSet(descriptor, attachment)
+        return StoredDataSet(blob, attachment)
     except BaseException as error:
-        os.close(descriptor)
+        blob.close()
         if isinstance(error, OSError | zlib.error | CannotUnderstand):
             raise SpoolFailed(f"an attachment cannot be read: {error}") from error
         raise
 
 
-def _descriptor(storage: Storage, attachment: Attachment) -> int:
+def _open(storage: StorageArea, attachment: Attachment) -> Blob:
     try:
         return storage.open(attachment.uuid)
     except OSError as error:

@@ -17,9 +17,9 @@ from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from candidates.writer.archive import Archive
+from candidates.writer.attachments import Incoming
 from candidates.writer.errors import IndexFailed
 from candidates.writer.index.recording import Arrival
-from candidates.writer.storage import IncomingFile
 from candidates.writer.tags import ATTRIBUTES
 from router.dicom import statuses, uids
 from router.dicom.dimse import CStoreRQ, Message
@@ -35,7 +35,6 @@ Answer = Callable[[int, str], None]
 Keep = Callable[[Arrival], tuple[int, str]]
 """Takes a sealed instance, to have it committed later; the status and comment to answer."""
 
-SEALERS = 4
 MAX_WAITING = 1024
 MAX_BATCH = 256
 NO_ROOM = statuses.OUT_OF_RESOURCES
@@ -72,7 +71,7 @@ class Operation(Protocol):
 class Arrived:
     """A data set that has been written whole and waits to be sealed."""
 
-    file: IncomingFile
+    file: Incoming
     header_length: int
     length: int
     request: CStoreRQ
@@ -142,7 +141,7 @@ class WriterService:
             self._sealed,
             anyio.create_task_group() as tasks,
         ):
-            for _ in range(SEALERS):
+            for _ in range(self.archive.storage.sealers):
                 tasks.start_soon(self._seal_all)
             tasks.start_soon(self._commit_all)
             task_status.started()
@@ -174,11 +173,14 @@ class WriterService:
                 arrived.calling_ae_title,
                 datetime.now(UTC),
                 {**scan.facts, "StudyInstanceUID": study[:1], "SeriesInstanceUID": series[:1]},
-                self.archive.storage.seal(arrived.file),
+                self.archive.seal(arrived.file),
             )
         except OSError as error:
             arrived.file.discard()
             return _out_of_resources(error)
+        except IndexFailed as error:
+            arrived.file.discard()
+            return _index_failed(error, 1)
 
     def _scan(self, arrived: Arrived) -> ScanResult:
         def read(offset: int, size: int) -> bytes:
@@ -227,8 +229,7 @@ class WriterService:
         except OSError as error:
             return _out_of_resources(error)
         except IndexFailed as error:
-            log.error("instances could not be stored", instances=len(arrivals), error=str(error))
-            return _Refused(NO_ROOM, "the index failed")
+            return _index_failed(error, len(arrivals))
         return None
 
 
@@ -246,6 +247,11 @@ def _waiting(stream: MemoryObjectReceiveStream[_Sealed], at_most: int) -> list[_
 def _out_of_resources(error: OSError) -> _Refused:
     log.error("an instance could not be stored", error=str(error))
     return _Refused(NO_ROOM, f"storage failed: {error.strerror}")
+
+
+def _index_failed(error: IndexFailed, instances: int) -> _Refused:
+    log.error("instances could not be stored", instances=instances, error=str(error))
+    return _Refused(NO_ROOM, "the index failed")
 
 
 class WriterAssociation:
@@ -297,7 +303,7 @@ class WriterReception:
         )
         header = file_header(identity, calling_ae_title)
         self._header_length = len(header)
-        self._file: IncomingFile | None = None
+        self._file: Incoming | None = None
         try:
             self._file = service.archive.storage.begin(header)
         except OSError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from candidates.writer.address import StorageAddress, parse_storage
 from candidates.writer.index.address import IndexAddress, parse_index
 from candidates.writer.tags import ABOVE_INSTANCES, MAIN_TAGS
 from router.domain.criteria import parse_criteria
@@ -46,7 +47,8 @@ class WriterSettings:
     """What a writer is told when it is started; checked by the command line."""
 
     ae_title: str
-    directory: Path
+    directory: StorageAddress
+    spool: Path | None  # where instances stand until they are in S3; None: as temporary files do
     index: IndexAddress | None  # None: in the directory
     compress: bool
     host: str
@@ -96,6 +98,12 @@ def checked_criteria(text: str) -> str:
 def checked_index(text: str) -> str:
     """A path or an address of an index, as it was written; raises ``ValueError``."""
     parse_index(text)
+    return text
+
+
+def checked_storage(text: str) -> str:
+    """A path or an address of a storage area, as it was written; raises ``ValueError``."""
+    parse_storage(text)
     return text
 
 

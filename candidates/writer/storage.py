@@ -7,100 +7,45 @@ either has a row in the index, and is placed then, or was never acknowledged.
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import os
 import re
 import uuid
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from candidates.writer.ownership import Ownership
+import structlog
 
-IOV_MAX = 1024
-PIECE_BYTES = 1 << 20
+from candidates.writer.attachments import Attachment, Incoming, compressed_into, described
+from candidates.writer.ownership import Ownership
+from router.spool.linux import read_if_cached
+
 INCOMING = ".incoming"
 HALF_COMPRESSED = ".compressing"
+INDEX = "index.db"
 LOCK = ".lock"
 NAME = ".area"
 
 _FOLDER = re.compile(r"[0-9a-f]{2}")
 
-
-class Compression(StrEnum):
-    """How an attachment is kept."""
-
-    NONE = "none"
-    ZLIB = "zlib"  # one stream of RFC 1950
+log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A file of the storage area: what it holds, and what is on the disk. Sizes in bytes."""
+class IncomingFile(Incoming):
+    """An attachment that is being written under the name that it will have."""
 
-    uuid: str
-    compression: Compression
-    size: int
-    md5: str
-    stored_size: int
-    stored_md5: str
-
-
-class IncomingFile:
-    """An attachment that is being written."""
-
-    __slots__ = ("_descriptor", "path")
+    __slots__ = ("path",)
 
     def __init__(self, path: Path, header: bytes):
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        super().__init__(os.open(path, flags, 0o640), path.name)
         try:
             self.write([memoryview(header)])
         except OSError:
             self.discard()
             raise
-
-    @property
-    def uuid(self) -> str:
-        """What the attachment will be called."""
-        return self.path.name
-
-    def write(self, fragments: Sequence[memoryview]) -> None:
-        """Append; raises ``OSError`` when the disk does not take it."""
-        for start in range(0, len(fragments), IOV_MAX):
-            self._write_all(list(fragments[start : start + IOV_MAX]))
-
-    def _write_all(self, views: list[memoryview]) -> None:
-        while views:
-            written = os.writev(self._descriptor, views)
-            while views and written >= len(views[0]):
-                written -= len(views[0])
-                views.pop(0)
-            if views and written:
-                views[0] = views[0][written:]
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes of the file written so far."""
-        return os.pread(self._descriptor, size, offset)
-
-    def pieces(self) -> Iterator[bytes]:
-        """All that has been written, piece by piece."""
-        offset = 0
-        while piece := self.read(offset, PIECE_BYTES):
-            yield piece
-            offset += len(piece)
-
-    def flush(self) -> None:
-        """Put what has been written on stable storage. Blocks."""
-        os.fdatasync(self._descriptor)
-
-    def close(self) -> None:
-        """Write no more."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
 
     def discard(self) -> None:
         """Remove what was written."""
@@ -108,8 +53,32 @@ class IncomingFile:
         self.path.unlink(missing_ok=True)
 
 
+class StoredFile:
+    """The file of an attachment. Implements :class:`candidates.writer.area.Blob`."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int):
+        self._descriptor = descriptor
+
+    def try_read_into(self, buffer: memoryview, offset: int) -> int | None:
+        """Bytes that need no waiting for a disk, else None."""
+        return read_if_cached(self._descriptor, buffer, offset)
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """At least one byte, or none at the end; raises ``OSError``. Blocks."""
+        return os.preadv(self._descriptor, [buffer], offset)
+
+    def close(self) -> None:
+        """Read no more."""
+        os.close(self._descriptor)
+
+
 class Storage:
-    """The folder of a writer."""
+    """The folder of a writer. Implements :class:`candidates.writer.area.StorageArea`."""
+
+    needs_notes = False
+    sealers = 4
 
     def __init__(self, root: Path, *, compress: bool = False):
         """Creates the folders. ``compress``: what gets smaller by it is kept compressed."""
@@ -118,9 +87,17 @@ class Storage:
         self._incoming = root / INCOMING
         make_directories(self._incoming)
 
-    def own(self) -> Ownership:
-        """Lock it; raises ``ArchiveInUse``, which says which process has it, or ``OSError``."""
-        return Ownership(self.root / LOCK, f"the storage area {self.root}")
+    def __str__(self) -> str:
+        return str(self.root)
+
+    @property
+    def default_index(self) -> Path:
+        """Where its index is, if nobody says where it is."""
+        return self.root / INDEX
+
+    def own(self) -> Callable[[], None]:
+        """Lock it; what unlocks it. Raises ``ArchiveInUse``, which says whose it is."""
+        return Ownership(self.root / LOCK, f"the storage area {self.root}").give_up
 
     @property
     def name(self) -> str | None:
@@ -130,9 +107,14 @@ class Storage:
         except FileNotFoundError:
             return None
 
-    def call(self, name: str) -> None:
+    @property
+    def name_stands_in(self) -> str:
+        """Where a person finds its name."""
+        return str(self.root / NAME)
+
+    def give_name(self, name: str) -> None:
         """Give it a name for good, durably; raises ``OSError``."""
-        self.discard_incoming(NAME)  # of a start that did not come to its end
+        self.discard(NAME)  # of a start that did not come to its end
         file = IncomingFile(self._incoming / NAME, name.encode())
         file.flush()
         file.close()
@@ -145,52 +127,41 @@ class Storage:
         """Begin an attachment with its first bytes; raises ``OSError``."""
         return IncomingFile(self._incoming / str(uuid.uuid4()), header)
 
-    def seal(self, file: IncomingFile) -> Attachment:
+    def seal(self, file: Incoming) -> Attachment:
         """Compress if that is wanted, flush, and close; raises ``OSError``. Blocks.
 
-        The name is durable after ``sync_incoming`` only.
+        The name is durable after ``sync`` only.
         """
-        digest, size = hashlib.md5(usedforsecurity=False), 0
-        for piece in file.pieces():
-            digest.update(piece)
-            size += len(piece)
-        whole = Attachment(
-            file.uuid, Compression.NONE, size, digest.hexdigest(), size, digest.hexdigest()
-        )
+        whole = described(file)
         smaller = self._compressed(file, whole) if self._compress else None
         if smaller is None:
             file.flush()
         file.close()
         return smaller or whole
 
-    def _compressed(self, file: IncomingFile, whole: Attachment) -> Attachment | None:
+    def _compressed(self, file: Incoming, whole: Attachment) -> Attachment | None:
         """The attachment with its content compressed on stable storage; None: it gets no smaller.
 
         The compressed file takes the place of the other one.
         """
-        stored = IncomingFile(file.path.with_name(file.uuid + HALF_COMPRESSED), b"")
+        stored = IncomingFile(self._incoming / (file.uuid + HALF_COMPRESSED), b"")
         try:
-            digest, size = hashlib.md5(usedforsecurity=False), 0
-            for piece in _compressed(file.pieces()):
-                digest.update(piece)
-                size += len(piece)
-                stored.write([memoryview(piece)])
-            if size >= whole.size:
+            smaller = compressed_into(stored, file, whole)
+            if smaller is None:
                 stored.discard()
                 return None
             stored.flush()
             stored.close()
-            stored.path.replace(file.path)
+            stored.path.replace(self._incoming / file.uuid)
         except OSError:
             stored.discard()
             raise
-        return Attachment(
-            whole.uuid, Compression.ZLIB, whole.size, whole.md5, size, digest.hexdigest()
-        )
+        return smaller
 
-    def sync_incoming(self) -> None:
+    def sync(self) -> Sequence[str]:
         """Make the names of all sealed attachments durable; raises ``OSError``. Blocks."""
         sync_directory(self._incoming)
+        return ()
 
     def place(self, uuid: str) -> None:
         """Put a sealed attachment where it belongs; raises ``OSError``. Blocks.
@@ -206,9 +177,9 @@ class Storage:
         """What is in ``.incoming/``, by name."""
         return sorted(path.name for path in self._incoming.iterdir())
 
-    def discard_incoming(self, name: str) -> None:
+    def discard(self, uuid: str) -> None:
         """Remove a file of ``.incoming/``."""
-        (self._incoming / name).unlink(missing_ok=True)
+        (self._incoming / uuid).unlink(missing_ok=True)
 
     # -- what is there ----------------------------------------------------------------------------
 
@@ -216,32 +187,58 @@ class Storage:
         """Where an attachment is kept."""
         return self.root / uuid[:2] / uuid[2:4] / uuid
 
-    def open(self, uuid: str) -> int:
-        """A descriptor of an attachment, to be read and closed; raises ``OSError``."""
-        try:
-            return os.open(self.path_of(uuid), os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):  # it could not be placed
-            return os.open(self._incoming / uuid, os.O_RDONLY | os.O_CLOEXEC)
+    def where(self, uuid: str) -> str:
+        """Where an attachment is kept, for a person."""
+        return str(self.path_of(uuid))
 
-    def size_of(self, uuid: str) -> int | None:
-        """How long the file of an attachment is; None: there is none. Raises ``OSError``."""
-        try:
-            descriptor = self.open(uuid)
-        except FileNotFoundError:
-            return None
-        try:
-            return os.fstat(descriptor).st_size
-        finally:
-            os.close(descriptor)
+    def where_in(self, folder: str, name: str) -> str:
+        """Where something is that stands in a folder of the second level, for a person."""
+        return str(self.root / folder[:2] / folder[2:] / name)
 
-    def remove(self, uuid: str) -> None:
-        """Remove an attachment, if it is there, and the folders that it leaves empty.
+    def open(self, uuid: str) -> StoredFile:
+        """The file of an attachment, to be read and closed; raises ``OSError``."""
+        for path in self._places_of(uuid):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                return StoredFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.where(uuid))
+
+    def sizes_of(self, uuids: Iterable[str]) -> Mapping[str, int]:
+        """How long the files of those of these attachments are that are there.
+
+        Raises ``OSError``.
+        """
+        found: dict[str, int] = {}
+        for name in uuids:
+            for path in self._places_of(name):
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    found[name] = path.stat().st_size
+                    break
+        return found
+
+    def _places_of(self, uuid: str) -> tuple[Path, ...]:
+        """Where a file is, could not be placed from, or has been placed since."""
+        final = self.path_of(uuid)
+        return final, self._incoming / uuid, final
+
+    def remove(self, uuids: Iterable[str]) -> Sequence[str]:
+        """Remove attachments, and the folders that they leave empty; those that are gone now.
 
         Never at the same time as ``place``.
         """
+        gone: list[str] = []
+        for name in uuids:
+            try:
+                self._remove(name)
+            except OSError as error:  # it is tried again at the next start
+                log.error("an attachment could not be removed", uuid=name, error=str(error))
+            else:
+                gone.append(name)
+        return gone
+
+    def _remove(self, uuid: str) -> None:
         path = self.path_of(uuid)
         path.unlink(missing_ok=True)
-        self.discard_incoming(uuid)
+        self.discard(uuid)
         for folder in (path.parent, path.parent.parent):
             try:
                 folder.rmdir()
@@ -266,13 +263,6 @@ class Storage:
     def is_empty(self) -> bool:
         """Whether no attachment is in its place."""
         return not any(self.names(folder) for folder in self.folders())
-
-
-def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    compressor = zlib.compressobj()
-    for piece in pieces:
-        yield compressor.compress(piece)
-    yield compressor.flush()
 
 
 def _folders(directory: Path) -> list[str]:

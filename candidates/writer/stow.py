@@ -83,7 +83,7 @@ class StowUpload:
 
     def _keep(self, arrival: Arrival) -> tuple[int, str]:
         if self._study and arrival.value("StudyInstanceUID") != self._study:
-            self._service.archive.storage.discard_incoming(arrival.attachment.uuid)
+            self._service.archive.storage.discard(arrival.attachment.uuid)
             return statuses.STUDY_DOES_NOT_MATCH, f"the request is for study {self._study}"
         self._sealed.append(arrival)
         return statuses.SUCCESS, ""
@@ -91,7 +91,7 @@ class StowUpload:
     def _discard(self) -> None:
         while self._sealed:
             uuid = self._sealed.pop().attachment.uuid
-            self._service.archive.storage.discard_incoming(uuid)
+            self._service.archive.storage.discard(uuid)
 
 
 def _taken_back(result: Result, status: int, comment: str) -> Result:

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from candidates.writer.archive import INDEX, open_parts
+from candidates.writer.address import StorageAddress
+from candidates.writer.archive import open_parts
+from candidates.writer.area import StorageArea, open_area
+from candidates.writer.attachments import PIECE_BYTES, Attachment, Compression
 from candidates.writer.errors import ArchiveMismatch
 from candidates.writer.index.address import IndexAddress
 from candidates.writer.index.index import Index
-from candidates.writer.storage import INCOMING, PIECE_BYTES, Attachment, Compression, Storage
+from candidates.writer.reading import stored_pieces
+from candidates.writer.storage import INCOMING, INDEX
 
 
 class Trouble(StrEnum):
@@ -38,7 +41,7 @@ class Finding:
     """One thing that is wrong."""
 
     trouble: Trouble
-    path: Path
+    path: str  # where it is, or should be
     reason: str
     sop_instance_uid: str = ""  # empty where no row says it
 
@@ -63,25 +66,26 @@ class Report:
         return dict(Counter(finding.trouble.value for finding in self.findings))
 
 
-def verify(root: Path, index: IndexAddress | None = None) -> Report:
+def verify(directory: StorageAddress, index: IndexAddress | None = None) -> Report:
     """Read all of a storage area that no writer is using.
 
     Raises ``ArchiveInUse`` while one does, ``ArchiveMismatch`` where there is nothing to verify,
     ``IndexFailed`` or ``OSError``.
     """
-    address = index or root / INDEX
-    if isinstance(address, Path) and not address.is_file():
-        raise ArchiveMismatch(f"there is no index {address}")
-    if not (root / INCOMING).is_dir():
-        raise ArchiveMismatch(f"{root} is no storage area of a writer")
-    storage = Storage(root)
+    if isinstance(directory, Path):
+        address = index or directory / INDEX
+        if isinstance(address, Path) and not address.is_file():
+            raise ArchiveMismatch(f"there is no index {address}")
+        if not (directory / INCOMING).is_dir():
+            raise ArchiveMismatch(f"{directory} is no storage area of a writer")
+    storage = open_area(directory)
     with ExitStack() as owned:
-        opened = open_parts(storage, address, owned, create=False)
+        opened = open_parts(storage, index, owned, create=False)
         return _Verification(storage, opened).run()
 
 
 class _Verification:
-    def __init__(self, storage: Storage, index: Index):
+    def __init__(self, storage: StorageArea, index: Index):
         self._storage = storage
         self._index = index
         self._report = Report()
@@ -101,40 +105,35 @@ class _Verification:
             if name in self._expected_to_go:
                 self._report.unfinished += 1
             else:
-                path = self._storage.root / folder[:2] / folder[2:] / name
-                self._find(Trouble.NO_ROW, path, "the index does not have it")
+                where = self._storage.where_in(folder, name)
+                self._find(Trouble.NO_ROW, where, "the index does not have it")
         for _, attachment in sorted(rows.items()):
             self._verify_attachment(attachment)
 
     def _verify_attachment(self, attachment: Attachment) -> None:
-        path = self._storage.path_of(attachment.uuid)
+        where = self._storage.where(attachment.uuid)
         try:
-            descriptor = self._storage.open(attachment.uuid)
+            with closing(self._storage.open(attachment.uuid)) as blob:
+                reason = _difference(attachment, stored_pieces(blob))
         except (FileNotFoundError, NotADirectoryError):
-            self._find(Trouble.NO_FILE, path, "the file is gone", attachment)
+            self._find(Trouble.NO_FILE, where, "the file is gone", attachment)
             return
         except OSError as error:
-            self._find(Trouble.UNREADABLE, path, error.strerror or str(error), attachment)
+            self._find(Trouble.UNREADABLE, where, error.strerror or str(error), attachment)
             return
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            try:
-                reason = _difference(attachment, iter(lambda: file.read(PIECE_BYTES), b""))
-            except OSError as error:
-                self._find(Trouble.UNREADABLE, path, error.strerror or str(error), attachment)
-                return
         self._report.attachments += 1
         self._report.stored_bytes += attachment.stored_size
         if reason:
-            self._find(Trouble.DAMAGED, path, reason, attachment)
+            self._find(Trouble.DAMAGED, where, reason, attachment)
 
     def _find(
-        self, trouble: Trouble, path: Path, reason: str, attachment: Attachment | None = None
+        self, trouble: Trouble, path: str, reason: str, attachment: Attachment | None = None
     ) -> None:
         uid = self._index.instance_of(attachment.uuid) if attachment is not None else ""
         self._report.findings.append(Finding(trouble, path, reason, uid))
 
 
-def _difference(attachment: Attachment, pieces: Iterator[bytes]) -> str:
+def _difference(attachment: Attachment, pieces: Iterator[memoryview]) -> str:
     """How stored content differs from what its row says; empty: not at all."""
     stored, whole = hashlib.md5(usedforsecurity=False), hashlib.md5(usedforsecurity=False)
     stored_size = size = 0
@@ -157,7 +156,7 @@ def _difference(attachment: Attachment, pieces: Iterator[bytes]) -> str:
     return ""
 
 
-def _inflated(inflate: zlib._Decompress, piece: bytes) -> Iterator[bytes]:
+def _inflated(inflate: zlib._Decompress, piece: bytes | memoryview) -> Iterator[bytes]:
     while piece:
         yield inflate.decompress(piece, PIECE_BYTES)
         piece = inflate.unconsumed_tail
@@ -166,7 +165,7 @@ def _inflated(inflate: zlib._Decompress, piece: bytes) -> Iterator[bytes]:
 def report_as_text(report: Report) -> str:
     """The report for people: a line for each finding, and a sum."""
     lines = [
-        " ".join(filter(None, (one.trouble, str(one.path), one.sop_instance_uid, one.reason)))
+        " ".join(filter(None, (one.trouble, one.path, one.sop_instance_uid, one.reason)))
         for one in report.findings
     ]
     if report.unfinished:
@@ -188,7 +187,7 @@ def report_as_json(report: Report) -> str:
             "findings": [
                 {
                     "trouble": one.trouble.value,
-                    "path": str(one.path),
+                    "path": one.path,
                     "sop_instance_uid": one.sop_instance_uid,
                     "reason": one.reason,
                 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from candidates.writer.area import StorageArea
 from candidates.writer.index.recording import Arrival
-from candidates.writer.storage import Storage
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -13,7 +13,7 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 
 
 def arrived(
-    storage: Storage,
+    storage: StorageArea,
     content: bytes,
     instance: str = "1.2.3.4",
     *,

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from candidates.writer.archive import INDEX
+from candidates.writer.archive import Archive
+from candidates.writer.storage import INDEX, Storage
 from tests.candidates.indexes import Index, InFile
 
 PLACED_WITHIN_S = 10.0
@@ -29,6 +30,12 @@ class Held:
     series: str
     instance: str
     path: Path
+
+
+def root_of(archive: Archive) -> Path:
+    """The folder of an archive whose storage area is one."""
+    assert isinstance(archive.storage, Storage)
+    return archive.storage.root
 
 
 def held_in(storage: Path, index: Index | None = None) -> list[Held]:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from candidates.writer.archive import INDEX, Archive, Leftovers
+from candidates.writer.archive import Archive, Leftovers
 from candidates.writer.errors import ArchiveInUse, ArchiveMismatch, IndexFailed
-from candidates.writer.storage import INCOMING, LOCK, NAME, Storage
+from candidates.writer.storage import INCOMING, INDEX, LOCK, NAME, Storage
 from candidates.writer.tags import Level
 from tests import peers
+from tests.candidates.areas import read_whole
 from tests.candidates.arrivals import NOON, arrived
-from tests.candidates.holdings import held_in
+from tests.candidates.holdings import held_in, root_of
 from tests.candidates.indexes import Index, Rows
 
 CHILD = [sys.executable, "-m", "tests.candidates.publishing_child"]
@@ -64,7 +65,7 @@ def changes(index: Index) -> Rows:
 def crashed(archive: Archive) -> Path:
     """The process has ended without a word; a test can only let go of the locks."""
     archive.close()
-    return archive.storage.root
+    return root_of(archive)
 
 
 def reopened(root: Path, index: Index) -> Leftovers:
@@ -303,8 +304,7 @@ def test_an_attachment_that_cannot_be_placed_is_kept_and_placed_at_the_next_star
 
     archive.commit([one])
 
-    with os.fdopen(archive.storage.open(one.attachment.uuid), "rb") as file:
-        assert file.read() == b"header data set"
+    assert read_whole(archive.storage, one.attachment.uuid) == b"header data set"
     in_the_way.unlink()
     assert reopened(crashed(archive), index) == Leftovers(discarded=0, placed=1, removed=0)
 

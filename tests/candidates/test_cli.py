@@ -84,6 +84,7 @@ async def says(directory: Path, words: str) -> None:
         ("MOVE_TO", "CT1=host:0", "expected host:port"),
         ("HTTP", "8043", "write 0.0.0.0:8043"),
         ("HOT_FOR", "30", "write it as 500ms, 5s, 2m or 1h30m"),
+        ("STORAGE", "s3:///prefix", "write s3://BUCKET/PREFIX"),
         ("INDEX", "postgresql://host", "write postgresql://USER@HOST/DATABASE"),
         ("COLD_AT", "A_TITLE_THAT_IS_TOO_LONG", "16 are allowed"),
         ("PORT", "70000", "65535"),

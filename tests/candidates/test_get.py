@@ -20,6 +20,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from router.dicom import statuses, uids
 from tests.candidates.descriptors import open_attachments
+from tests.candidates.holdings import root_of
 from tests.candidates.sources import head_and_data_set
 from tests.candidates.writers import Writer, running_writer
 from tests.corpus import make_ct_series
@@ -230,4 +231,4 @@ async def test_who_leaves_in_the_middle_leaves_nothing_open(tmp_path: Path) -> N
         await ask(asker, study)
 
         assert asker.statuses[-1] == statuses.SUCCESS
-        assert open_attachments(writer.archive.storage.root) == []
+        assert open_attachments(root_of(writer.archive)) == []

@@ -25,7 +25,7 @@ from candidates.writer.tags import Level
 from router.dicom import statuses
 from tests.candidates.arrivals import arrived
 from tests.candidates.conftest import DATABASE, NUMBERS
-from tests.candidates.holdings import held_in
+from tests.candidates.holdings import held_in, root_of
 from tests.candidates.indexes import OnServer, a_schema_of, option
 from tests.candidates.sources import PausingModality
 from tests.candidates.test_cli import WITHIN_S, says, started
@@ -69,7 +69,7 @@ def schema_of(index: OnServer) -> list[str]:
 
 
 def incoming(archive: Archive) -> list[Path]:
-    return list((archive.storage.root / INCOMING).iterdir())
+    return list((root_of(archive) / INCOMING).iterdir())
 
 
 # -- the schema ----------------------------------------------------------------------------------
@@ -175,14 +175,14 @@ def test_a_connection_that_the_server_ended_is_made_anew(archive: Archive, index
 
     archive.commit([arrived(archive.storage, b"two", "1.2")])
 
-    assert [one.instance for one in held_in(archive.storage.root, index)] == ["1.1", "1.2"]
+    assert [one.instance for one in held_in(root_of(archive), index)] == ["1.1", "1.2"]
 
 
 def test_an_index_that_another_process_had_meanwhile_is_written_to_no_more(
     archive: Archive, tmp_path: Path, index: OnServer
 ) -> None:
     archive.commit([arrived(archive.storage, b"one", "1.1")])
-    shutil.copytree(archive.storage.root, tmp_path / "mounted elsewhere")
+    shutil.copytree(root_of(archive), tmp_path / "mounted elsewhere")
     index.query(END_ALL)
     other = Archive.open(Storage(tmp_path / "mounted elsewhere"), index.address)
     other.close()
@@ -213,7 +213,7 @@ def test_instances_are_refused_while_the_server_is_away_and_taken_when_it_is_bac
 
         archive.commit([arrived(archive.storage, b"two", "1.2")])
 
-        assert [one.instance for one in held_in(archive.storage.root, index)] == ["1.1", "1.2"]
+        assert [one.instance for one in held_in(root_of(archive), index)] == ["1.1", "1.2"]
         archive.close()
 
 
@@ -270,7 +270,7 @@ def test_a_transaction_that_dies_with_its_connection_leaves_nothing(
     assert incoming(archive) == []
     index.change("DROP TRIGGER dies ON change")
     archive.commit([arrived(archive.storage, b"one", "1.1")])
-    assert len(held_in(archive.storage.root, index)) == 1
+    assert len(held_in(root_of(archive), index)) == 1
 
 
 @contextmanager
@@ -319,7 +319,7 @@ def test_what_was_committed_though_the_answer_was_lost_is_kept_and_not_acknowled
             archive.commit([one])
 
         assert incoming(archive) == []
-        assert [held.instance for held in held_in(archive.storage.root, index)] == ["1.1"]
+        assert [held.instance for held in held_in(root_of(archive), index)] == ["1.1"]
         archive.commit([arrived(archive.storage, b"one", "1.1")])
         archive.close()
         again = Archive.open(Storage(tmp_path / "writer"), address)

@@ -12,10 +12,10 @@ from pydicom.dataset import Dataset
 from sqlalchemy import URL, Column, Table, create_engine, insert, make_url, select
 from sqlalchemy import MetaData as Tables
 
+from candidates.writer.area import StorageArea
 from candidates.writer.index.address import IndexAddress
 from candidates.writer.index.recording import Arrival
 from candidates.writer.query.matching import condition
-from candidates.writer.storage import Storage
 from router.sql.columns import TEXT
 from tests.candidates.arrivals import NOON, arrived
 from tests.candidates.indexes import Index
@@ -25,7 +25,7 @@ from tests.peers import dcmtk
 JANE, JOHN = "Doe^Jane", "Müller^John"
 
 
-def a_small_hospital(storage: Storage) -> list[Arrival]:
+def a_small_hospital(storage: StorageArea) -> list[Arrival]:
     """Two studies of Jane, in March and April, and one of John: a CT with two series."""
     march = {"PatientName": JANE, "StudyDate": "20260301", "StudyDescription": "Chest"}
     april = {"PatientName": JANE, "StudyDate": "20260415", "StudyDescription": "Knee [left]"}
@@ -215,6 +215,5 @@ def test_one_value_against_one_key(
 def url_of(address: IndexAddress) -> URL:
     """As SQLAlchemy has it."""
     if isinstance(address, Path):
-        address.parent.mkdir()
         return URL.create("sqlite", database=str(address))
     return make_url(address.url).set(drivername="postgresql+psycopg")

@@ -7,19 +7,15 @@ import os
 import resource
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from candidates.writer.storage import (
-    INCOMING,
-    IOV_MAX,
-    Attachment,
-    Compression,
-    IncomingFile,
-    Storage,
-)
+from candidates.writer.attachments import IOV_MAX, Attachment, Compression
+from candidates.writer.reading import stored_pieces
+from candidates.writer.storage import INCOMING, IncomingFile, Storage
+from tests.candidates.areas import read_whole
 
 COMPRESSIBLE = bytes(100_000)
 
@@ -49,11 +45,6 @@ def placed(storage: Storage, content: bytes) -> Attachment:
     attachment = storage.seal(received(storage, content))
     storage.place(attachment.uuid)
     return attachment
-
-
-def read_whole(storage: Storage, uuid: str) -> bytes:
-    with os.fdopen(storage.open(uuid), "rb") as file:
-        return file.read()
 
 
 def md5(content: bytes) -> str:
@@ -135,17 +126,17 @@ def test_an_attachment_that_is_not_placed_yet_can_be_read(storage: Storage) -> N
 def test_a_reader_keeps_an_attachment_that_is_removed(storage: Storage) -> None:
     uuid = placed(storage, b"data set").uuid
 
-    with os.fdopen(storage.open(uuid), "rb") as reader:
-        storage.remove(uuid)
+    with closing(storage.open(uuid)) as blob:
+        assert storage.remove([uuid]) == [uuid]
 
-        assert reader.read() == b"header data set"
+        assert b"".join(map(bytes, stored_pieces(blob))) == b"header data set"
 
 
 def test_removing_leaves_no_empty_folders_and_can_be_done_twice(storage: Storage) -> None:
     uuid = placed(storage, b"data set").uuid
 
-    storage.remove(uuid)
-    storage.remove(uuid)
+    storage.remove([uuid])
+    storage.remove([uuid])
 
     assert not (storage.root / uuid[:2]).exists()
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from candidates.writer.archive import INDEX
+from candidates.writer.storage import INDEX
 from router.dicom import statuses
+from tests.candidates.holdings import root_of
 from tests.candidates.writers import StowWriter, running_stow_writer
 from tests.corpus import make_ct_series
 from tests.dicomweb.uploading import Answer, begin, body_of, file_of, post, post_files, study_of
@@ -39,7 +40,7 @@ async def send(writer: StowWriter, contents: list[bytes], study: str = "") -> An
 
 
 def is_empty(writer: StowWriter) -> bool:
-    files = writer.archive.storage.root.glob("[0-9a-f][0-9a-f]/*/*")
+    files = root_of(writer.archive).glob("[0-9a-f][0-9a-f]/*/*")
     return writer.held() == [] and writer.incoming() == [] and not list(files)
 
 
@@ -104,7 +105,7 @@ async def test_a_body_that_breaks_off_leaves_nothing(writer: StowWriter) -> None
 async def test_an_index_that_fails_keeps_all_out_and_says_that_it_may_be_tried_again(
     writer: StowWriter,
 ) -> None:
-    with closing(sqlite3.connect(writer.archive.storage.root / INDEX)) as index, index:
+    with closing(sqlite3.connect(root_of(writer.archive) / INDEX)) as index, index:
         index.execute("ALTER TABLE change RENAME TO elsewhere")
 
     answer = await send(writer, [file_of(one) for one in study_of(2)])

@@ -65,7 +65,7 @@ def test_one_bit_that_has_changed_is_found(root: Path, index: Index, at: int) ->
 
     [finding] = verify(root, index.address).findings
 
-    assert (finding.trouble, finding.path) == (Trouble.DAMAGED, path)
+    assert (finding.trouble, finding.path) == (Trouble.DAMAGED, str(path))
     assert finding.sop_instance_uid == "1.2.3.1"
 
 
@@ -75,7 +75,7 @@ def test_a_file_that_was_cut_short_is_found(root: Path, index: Index) -> None:
 
     [finding] = verify(root, index.address).findings
 
-    assert (finding.trouble, finding.path) == (Trouble.DAMAGED, path)
+    assert (finding.trouble, finding.path) == (Trouble.DAMAGED, str(path))
 
 
 def test_a_file_that_is_gone_is_found(root: Path, index: Index) -> None:
@@ -84,7 +84,7 @@ def test_a_file_that_is_gone_is_found(root: Path, index: Index) -> None:
 
     [finding] = verify(root, index.address).findings
 
-    assert (finding.trouble, finding.path) == (Trouble.NO_FILE, path)
+    assert (finding.trouble, finding.path) == (Trouble.NO_FILE, str(path))
     assert finding.sop_instance_uid == "1.2.3.1"
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_the_index_does_not_have_is_found(root: Path, index: Index) 
 
     [finding] = verify(root, index.address).findings
 
-    assert (finding.trouble, finding.path) == (Trouble.NO_ROW, stray)
+    assert (finding.trouble, finding.path) == (Trouble.NO_ROW, str(stray))
 
 
 def test_a_file_in_another_folder_than_its_own_is_found_on_both_sides(
@@ -108,7 +108,7 @@ def test_a_file_in_another_folder_than_its_own_is_found_on_both_sides(
 
     found = {finding.trouble: finding.path for finding in verify(root, index.address).findings}
 
-    assert found == {Trouble.NO_FILE: path, Trouble.NO_ROW: elsewhere}
+    assert found == {Trouble.NO_FILE: str(path), Trouble.NO_ROW: str(elsewhere)}
 
 
 def test_what_the_next_start_puts_in_order_is_no_fault(root: Path, index: Index) -> None:
@@ -141,11 +141,13 @@ def test_a_database_that_is_no_index_is_not_verified_and_not_made_one(
     database.close()
 
 
-async def dicom_writer_verify(directory: Path, *options: str) -> tuple[int, str, str]:
+async def dicom_writer_verify(
+    directory: Path, *options: str, **variables: str
+) -> tuple[int, str, str]:
     """The exit status, and what was said."""
     command = [sys.executable, "-m", "candidates.writer.cli", "verify", *options]
     with anyio.fail_after(WITHIN_S):
-        ran = await anyio.run_process(command, env=environment(directory), check=False)
+        ran = await anyio.run_process(command, env=environment(directory, **variables), check=False)
     return ran.returncode, ran.stdout.decode(), ran.stderr.decode()
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import anyio
 
-from candidates.writer.archive import INDEX, Archive
-from candidates.writer.storage import INCOMING, Storage
+from candidates.writer.archive import Archive
+from candidates.writer.area import StorageArea
+from candidates.writer.storage import INCOMING, INDEX, Storage
 from candidates.writer.wiring import running_service, serving_http
 from router.dicom.negotiation import propose
 from router.net.acceptor import Acceptor
 from router.net.requestor import associate
-from tests.candidates.holdings import Held, held_in
+from tests.candidates.holdings import Held, held_in, root_of
 from tests.candidates.indexes import Index, InFile
 from tests.candidates.sources import MemorySource, head_and_data_set
 
@@ -47,11 +48,11 @@ class Writer:
 
     def held(self) -> list[Held]:
         """What it has, read by other means than its own."""
-        return held_in(self.archive.storage.root, self.index)
+        return held_in(root_of(self.archive), self.index)
 
     def incoming(self) -> list[Path]:
         """What is arriving."""
-        return list((self.archive.storage.root / INCOMING).iterdir())
+        return list((root_of(self.archive) / INCOMING).iterdir())
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,21 @@ class StowWriter(Writer):
 
 @asynccontextmanager
 async def running_stow_writer(
-    root: Path, token: str | None = None, *, compress: bool = False
+    root: Path,
+    token: str | None = None,
+    *,
+    area: StorageArea | None = None,
+    compress: bool = False,
 ) -> AsyncIterator[StowWriter]:
     """A writer with a port for STOW-RS, as long as the block runs."""
-    archive = Archive.open(Storage(root, compress=compress))
+    index = InFile(root / INDEX)
+    archive = Archive.open(area or Storage(root, compress=compress), index.address)
     async with (
         running_service("WRITER", archive, {}, {}) as service,
         Acceptor(service, host="127.0.0.1", port=0) as acceptor,
         serving_http(service, "127.0.0.1", 0, token) as server,
     ):
-        yield StowWriter(archive, acceptor.port, InFile(root / INDEX), server.port)
+        yield StowWriter(archive, acceptor.port, index, server.port)
     archive.close()
 
 
@@ -81,13 +87,14 @@ async def running_writer(
     root: Path,
     *,
     index: Index | None = None,
+    area: StorageArea | None = None,
     compress: bool = False,
     report_to: Mapping[str, tuple[str, int]] | None = None,
     move_to: Mapping[str, tuple[str, int]] | None = None,
 ) -> AsyncIterator[Writer]:
-    """A writer as long as the block runs."""
+    """A writer as long as the block runs, in a folder unless an area is named."""
     index = index or InFile(root / INDEX)
-    archive = Archive.open(Storage(root, compress=compress), index.address)
+    archive = Archive.open(area or Storage(root, compress=compress), index.address)
     async with (
         running_service("WRITER", archive, report_to or {}, move_to or {}) as service,
         Acceptor(service, host="127.0.0.1", port=0) as acceptor,

@@ -14,9 +14,10 @@ from pathlib import Path
 import anyio
 
 from candidates.writer.archive import Archive
+from candidates.writer.attachments import Attachment, Incoming
 from candidates.writer.registration import Announcement, Registrar
 from candidates.writer.scp import WriterService
-from candidates.writer.storage import Attachment, IncomingFile, Storage
+from candidates.writer.storage import Storage
 from router.dicom.part10 import read_file_header
 from router.net.acceptor import Acceptor
 
@@ -26,7 +27,7 @@ JOURNAL = "journal.txt"
 class JournalingStorage(Storage):
     """Notes each instance, with the digest of its data set, before it is sealed."""
 
-    def seal(self, file: IncomingFile) -> Attachment:
+    def seal(self, file: Incoming) -> Attachment:
         """As the writer does, after a line in the journal."""
         content = b"".join(file.pieces())
         header = read_file_header(content)

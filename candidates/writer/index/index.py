@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
+from candidates.writer.attachments import Attachment
 from candidates.writer.index import recording
 from candidates.writer.index.database import Database
 from candidates.writer.index.recording import Arrival, KnownIds
@@ -21,7 +22,6 @@ from candidates.writer.index.schema import (
     series,
     study,
 )
-from candidates.writer.storage import Attachment
 from candidates.writer.tags import ABOVE_INSTANCES, MAIN_TAGS, Level, column_of
 from router.domain.instance import Facts
 from router.ledger.chunks import chunks
@@ -59,16 +59,22 @@ class Index:
         with self.database.writing() as connection:
             connection.execute(insert(area).values(id=storage_area, owner=""))
 
-    def record(self, arrivals: Sequence[Arrival], removed: Iterable[str] = ()) -> list[str]:
+    def record(
+        self, arrivals: Sequence[Arrival], removed: Iterable[str] = (), *, were_noted: bool = False
+    ) -> list[str]:
         """Write a batch of instances; the UUIDs of attachments that are to be removed for it.
 
-        ``removed`` have been removed since.
+        ``removed`` have been removed since. What ``were_noted`` is not to be removed any more.
         """
         self._known.bound()
         try:
             with self.database.writing() as connection:
                 _forget(connection, removed)
-                return recording.record(connection, arrivals, self._known)
+                superseded = recording.record(connection, arrivals, self._known)
+                if were_noted:
+                    uuids = {arrival.attachment.uuid for arrival in arrivals}
+                    _forget(connection, uuids.difference(superseded))
+                return superseded
         except BaseException:
             self._known.clear()
             raise
@@ -138,6 +144,11 @@ class Index:
                     select(attachment.c.uuid).where(attachment.c.uuid.in_(some))
                 )
             }
+
+    def note(self, uuid: str) -> None:
+        """Have an attachment removed at the next start, unless it is committed."""
+        with self.database.writing() as connection:
+            connection.execute(insert(removal).values(uuid=uuid))
 
     def removals(self) -> list[str]:
         """Attachments whose files are to be removed."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, literal, select, update
 
+from candidates.writer.attachments import Attachment
 from candidates.writer.index.schema import (
     LEVELS,
     ChangeKind,
@@ -20,7 +21,6 @@ from candidates.writer.index.schema import (
     series,
     study,
 )
-from candidates.writer.storage import Attachment
 from candidates.writer.tags import MAIN_TAGS, Level, column_of
 from router.domain.instance import Facts
 from router.ledger.chunks import chunks

@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from candidates.writer.storage import Compression
+from candidates.writer.attachments import Compression
 from candidates.writer.tags import MAIN_TAGS, Level, column_of
 from router.sql.columns import ROW_ID, TEXT, UtcDateTime, empty_metadata, short_text, words
 

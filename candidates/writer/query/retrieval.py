@@ -13,12 +13,12 @@ import anyio
 import structlog
 
 from candidates.writer.archive import Archive
+from candidates.writer.attachments import Attachment
 from candidates.writer.errors import IndexFailed
 from candidates.writer.index.index import attachment_of
 from candidates.writer.query.identifiers import read_query, write_failed
 from candidates.writer.query.statements import attachments
 from candidates.writer.reading import StoredDataSet, open_data_set
-from candidates.writer.storage import Attachment
 from router.dicom import statuses
 from router.dicom.dimse import CGetRQ, CGetRSP, CMoveRQ, CMoveRSP, SubOperations
 from router.dicom.handlers import AssociationInfo, Respond

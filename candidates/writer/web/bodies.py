@@ -8,9 +8,9 @@ from contextlib import closing
 
 import anyio
 
+from candidates.writer.area import StorageArea
 from candidates.writer.query.retrieval import Instance
 from candidates.writer.reading import open_file
-from candidates.writer.storage import Storage
 from candidates.writer.web.metadata import read_metadata
 from router.domain.errors import SpoolFailed
 
@@ -38,7 +38,7 @@ class Multipart:
         parts = (len(self._head(one)) + one.attachment.size + 2 for one in self._instances)
         return sum(parts) + len(self._closing)
 
-    async def pieces(self, storage: Storage) -> Body:
+    async def pieces(self, storage: StorageArea) -> Body:
         """The bytes, in order."""
         for one in self._instances:
             head = self._head(one)
@@ -59,7 +59,7 @@ class Multipart:
         return f"--{self._boundary}--\r\n".encode()
 
 
-async def file_of(storage: Storage, one: Instance) -> Body:
+async def file_of(storage: StorageArea, one: Instance) -> Body:
     """The file of an instance as it is kept; its last bytes come only if all are intact."""
     left, digest = one.attachment.size, hashlib.md5(usedforsecurity=False)
     with closing(await anyio.to_thread.run_sync(open_file, storage, one.attachment)) as file:
@@ -78,7 +78,7 @@ async def file_of(storage: Storage, one: Instance) -> Body:
 
 
 async def metadata_of(
-    storage: Storage, instances: Sequence[Instance], limiter: anyio.CapacityLimiter
+    storage: StorageArea, instances: Sequence[Instance], limiter: anyio.CapacityLimiter
 ) -> Body:
     """The metadata of instances as a JSON array."""
 

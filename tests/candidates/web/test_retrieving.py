@@ -20,7 +20,7 @@ from router.admin.problems import explaining
 from router.admin.server import serve_http
 from router.dicom import statuses, uids
 from tests.candidates.descriptors import open_attachments
-from tests.candidates.holdings import Held
+from tests.candidates.holdings import Held, root_of
 from tests.candidates.sources import head_and_data_set
 from tests.candidates.writers import StowWriter, running_stow_writer
 from tests.corpus import make_ct_series, make_study
@@ -230,7 +230,7 @@ async def test_a_study_that_cannot_be_read_to_its_end_never_looks_whole(
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         await get(writer, path_of(first, "study"))
     assert (await get(writer, path_of(first))).status == 200
-    assert open_attachments(writer.archive.storage.root) == []
+    assert open_attachments(root_of(writer.archive)) == []
 
 
 def begin(port: int, path: str) -> socket.socket:
@@ -253,7 +253,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_clients_that_leave_leave_nothing_open(writer: StowWriter, tmp_path: Path) -> None:
     await store(writer, make_ct_series(tmp_path / "ct", instances=1, rows=LARGE, columns=LARGE))
     [one] = writer.held()
-    root = writer.archive.storage.root
+    root = root_of(writer.archive)
 
     for _ in range(3):
         connection = await anyio.to_thread.run_sync(begin, writer.stow_port, path_of(one))
@@ -278,7 +278,7 @@ async def test_a_client_that_reads_nothing_is_cut_off(writer: StowWriter, tmp_pa
     [one] = writer.held()
     async with impatient(writer, taken_within_s=0.2) as port:
         connection = await anyio.to_thread.run_sync(begin, port, path_of(one))
-        await until(lambda: open_attachments(writer.archive.storage.root) == [])
+        await until(lambda: open_attachments(root_of(writer.archive)) == [])
         left = await anyio.to_thread.run_sync(drain, connection)
 
     assert left < one.path.stat().st_size
@@ -292,7 +292,7 @@ async def test_a_stop_does_not_wait_for_a_client_that_reads_nothing(
     async with impatient(writer, stop_within_s=0.2) as port:
         connection = await anyio.to_thread.run_sync(begin, port, path_of(one))
 
-    await until(lambda: open_attachments(writer.archive.storage.root) == [])
+    await until(lambda: open_attachments(root_of(writer.archive)) == [])
     assert await anyio.to_thread.run_sync(drain, connection) < one.path.stat().st_size
 
 
@@ -316,7 +316,7 @@ async def test_no_more_are_answered_than_can_be(writer: StowWriter, tmp_path: Pa
     busy = await get(writer, path_of(one))
     for connection in connections:
         connection.close()
-    await until(lambda: open_attachments(writer.archive.storage.root) == [])
+    await until(lambda: open_attachments(root_of(writer.archive)) == [])
 
     assert (busy.status, busy.headers["Retry-After"]) == (503, "5")
     assert (await get(writer, path_of(one))).status == 200
