@@ -11,8 +11,11 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
+from candidates.writer import cli as writer_cli
 from router.cli import main as router_cli
+from router.domain.attributes import PSEUDO
 from router.domain.criteria import parse_criteria
+from router.domain.expression import Operator
 from router.settings.load import examine_text
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +61,18 @@ def test_every_command_and_option_that_is_shown_exists(page: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_option_of_the_embedded_writer_that_is_shown_exists(page: str) -> None:
+    group = typer.main.get_command(writer_cli.app)
+    assert isinstance(group, TyperGroup)
+    commands = (group, *group.commands.values())
+    known = {one for command in commands for option in command.params for one in option.opts}
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    shown = re.findall(r"dicom-writer ([^`\n>]*)", text)
+
+    assert {word for call in shown for word in re.findall(r"--[a-z-]+", call)} <= known
+
+
 @pytest.mark.parametrize(
     ("page", "text"), [one for one in blocks("yaml") if one[0] != "docs/criteria.md"]
 )
@@ -78,6 +93,22 @@ def test_all_criteria_that_are_shown_are_criteria(page: str, text: str) -> None:
     shown = yaml.safe_load(text)
 
     assert str(parse_criteria(shown.get("criteria", shown))), page
+
+
+def test_the_page_about_criteria_has_every_operator_and_attribute_that_is_no_keyword() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "docs" / "criteria.md").read_text(encoding="utf-8")))
+
+    assert {str(operator) for operator in Operator} <= words
+    assert set(PSEUDO) <= words
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_criteria_in_sentences_and_commands_are_criteria(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\|", "|")
+    operators = "|".join(Operator)
+    shown = re.findall(rf"[`'\[]([A-Z_a-z]+\|(?:{operators})(?:\|[\w,-]+)?)[`'\]]", text)
+
+    assert all(str(parse_criteria(one)) for one in shown)
 
 
 def test_the_readme_shows_commands() -> None:
