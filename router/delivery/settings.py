@@ -16,9 +16,9 @@ class DeliverySettings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     page: int = 256
     """Items that are loaded at a time; so many are held for each candidate."""
-    flush_after: int = 64
+    flush_after: int = 256
     """So many results go into the ledger together,"""
-    flush_after_s: float = 0.2
+    flush_after_s: float = 0.5
     """or those that came within so many seconds after the first one."""
     drops_allowed: int = 3
     """So many dropped associations refuse an instance for good; the last ones when it was alone."""

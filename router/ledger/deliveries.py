@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -134,18 +134,27 @@ def _record(
         items[result.instance_id].take(result, overrules=overrules)
     changed = [item for item in items.values() if item.last is not None]
     _store_items(connection, delivery_id, changed)
+    remaining_bytes = (
+        current.remaining_bytes
+        - sum(item.bytes for item in changed if item.was is ItemState.PENDING)
+        + sum(item.bytes for item in changed if item.state is ItemState.PENDING)
+    )
+    after = replace(
+        current,
+        delivered=current.delivered + _gained(changed, ItemState.DELIVERED),
+        refused=current.refused + _gained(changed, ItemState.REFUSED),
+        remaining_bytes=remaining_bytes,
+    )
     connection.execute(
         update(delivery)
         .where(delivery.c.id == delivery_id)
         .values(
-            delivered=current.delivered + _gained(changed, ItemState.DELIVERED),
-            refused=current.refused + _gained(changed, ItemState.REFUSED),
-            remaining_bytes=current.remaining_bytes
-            - sum(item.bytes for item in changed if item.was is ItemState.PENDING)
-            + sum(item.bytes for item in changed if item.state is ItemState.PENDING),
+            delivered=after.delivered,
+            refused=after.refused,
+            remaining_bytes=after.remaining_bytes,
         )
     )
-    return load_delivery(connection, delivery_id)
+    return after
 
 
 def end_attempt(

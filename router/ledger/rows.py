@@ -92,13 +92,20 @@ SELECT_DELIVERIES: Select[Any] = (
 
 SELECT_ITEMS: Select[Any] = (
     select(
-        instance,
+        instance.c.id,
+        instance.c.sop_class_uid,
+        instance.c.sop_instance_uid,
+        instance.c.transfer_syntax_uid,
+        instance.c.calling_ae_title,
+        instance.c.offset,
+        instance.c.length,
+        instance.c.file_offset,
+        instance.c.file_length,
+        instance.c.data_set_skip,
+        instance.c.checksum,
         segment.c.name.label("segment"),
-        delivery_item.c.state.label("item_state"),
         delivery_item.c.attempts,
         delivery_item.c.drops,
-        delivery_item.c.status,
-        delivery_item.c.reason.label("item_reason"),
     )
     .join_from(delivery_item, instance, delivery_item.c.instance_id == instance.c.id)
     .join(segment, instance.c.segment_id == segment.c.id)

@@ -35,7 +35,6 @@ from router.ledger.database import Database
 from router.ledger.rows import (
     SELECT_DELIVERIES,
     SELECT_INSTANCES,
-    SELECT_ITEMS,
     delivery_of,
     instance_of,
     load_delivery,
@@ -304,18 +303,28 @@ def _revision(
     )
 
 
+_SELECT_UNDELIVERED: Select[Any] = (
+    select(
+        delivery_item.c.instance_id,
+        instance.c.sop_instance_uid,
+        delivery_item.c.state,
+        delivery_item.c.attempts,
+        delivery_item.c.status,
+        delivery_item.c.reason,
+    )
+    .join_from(delivery_item, instance, delivery_item.c.instance_id == instance.c.id)
+    .where(delivery_item.c.state != ItemState.DELIVERED, delivery_item.c.attempts > 0)
+    .order_by(delivery_item.c.instance_id)
+    .limit(SHOWN)
+)
+
+
 def _delivery(connection: Connection, delivery_id: int) -> DeliveryDetail:
     attempts = connection.execute(
         select(attempt).where(attempt.c.delivery_id == delivery_id).order_by(attempt.c.number)
     )
     items = connection.execute(
-        SELECT_ITEMS.where(
-            delivery_item.c.delivery_id == delivery_id,
-            delivery_item.c.state != ItemState.DELIVERED,
-            delivery_item.c.attempts > 0,
-        )
-        .order_by(delivery_item.c.instance_id)
-        .limit(SHOWN)
+        _SELECT_UNDELIVERED.where(delivery_item.c.delivery_id == delivery_id)
     )
     return DeliveryDetail(
         delivery=load_delivery(connection, delivery_id),
@@ -329,12 +338,12 @@ def _delivery(connection: Connection, delivery_id: int) -> DeliveryDetail:
 
 def _undelivered(row: Row[Any]) -> UndeliveredItem:
     return UndeliveredItem(
-        instance_id=row.id,
+        instance_id=row.instance_id,
         sop_instance_uid=row.sop_instance_uid,
-        refused=row.item_state is ItemState.REFUSED,
+        refused=row.state is ItemState.REFUSED,
         attempts=row.attempts,
         status=row.status,
-        reason=row.item_reason,
+        reason=row.reason,
     )
 
 
