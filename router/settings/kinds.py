@@ -157,7 +157,7 @@ def _passing_misfits(section: CandidateSection) -> Iterator[KindProblem]:
     """What may be right by the time that the candidate is delivered to."""
     if section.transcode == WHEN_REFUSED and not all(map(find_spec, ("numpy", "gdcm"))):
         message = "decodes nothing compressed: numpy and python-gdcm are not installed"
-        hint = "pip install 'dicom-router[transcode]'"
+        hint = "pip install numpy python-gdcm"
         yield KindProblem("transcode", message, hint, is_passing=True)
     if section.path is not None and not section.path.is_dir():
         yield KindProblem(

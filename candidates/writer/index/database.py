@@ -64,6 +64,6 @@ def open_database(address: IndexAddress) -> Database:
         from candidates.writer.index.postgresql import PostgresDatabase
     except ImportError as error:
         raise IndexFailed(
-            f"the index {address} needs psycopg ({error}): pip install 'dicom-router[postgresql]'"
+            f"the index {address} needs psycopg ({error}): pip install 'psycopg[binary]'"
         ) from error
     return PostgresDatabase(address)
