@@ -8,7 +8,7 @@ facts, waits for the earliest deadline, closes the revision, and hands it over t
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -22,8 +22,8 @@ from router.domain.completion import Arrivals, CompletionPolicy, Count, Due, OnM
 from router.domain.completion_rules import SERIES_DESCRIPTION, CompletionRules
 from router.domain.counting import CountTaken, ask_at, worth
 from router.domain.errors import RouterError, StateConflict
-from router.domain.instance import Disposition, Facts, Instance
-from router.domain.study import OpenRevision, RevisionKey
+from router.domain.instance import Disposition, Facts
+from router.domain.study import Joined, OpenRevision, RevisionKey
 from router.ports import Clock
 
 Close = Callable[[RevisionKey, Due], Awaitable[None]]
@@ -175,20 +175,23 @@ class CompletionService:
         for affected in {study_uid, *association.studies}:
             self._schedule(affected)
 
-    def recorded(self, instance: Instance, key: RevisionKey | None) -> None:
-        """The ledger holds the instance; ``key`` names the revision that it joined.
+    def recorded(self, arrivals: Sequence[Joined]) -> None:
+        """The ledger holds these instances, each with the revision that it joined.
 
         None if it joined none: it is in quarantine, or repeats an instance that the spool holds.
         """
-        if instance.disposition is not Disposition.ACCEPTED:
-            return  # nobody waits for it
-        study_uid = instance.identity.study_instance_uid
-        entry = self._entry(study_uid)
-        entry.unrecorded = max(0, entry.unrecorded - 1)
-        if key is not None and key.number > entry.closed:  # else it slipped in before the close
-            entry.key = key
-            self._came_from(entry, instance.provenance.calling_ae_title)
-        self._settle(study_uid, entry)
+        grown: dict[str, _Open] = {}
+        for instance, key in arrivals:
+            if instance.disposition is not Disposition.ACCEPTED:
+                continue  # nobody waits for it
+            study_uid = instance.identity.study_instance_uid
+            entry = grown[study_uid] = self._entry(study_uid)
+            entry.unrecorded = max(0, entry.unrecorded - 1)
+            if key is not None and key.number > entry.closed:  # else it slipped in before the close
+                entry.key = key
+                self._came_from(entry, instance.provenance.calling_ae_title)
+        for study_uid, entry in grown.items():
+            self._settle(study_uid, entry)
 
     def disassociated(self, association_id: str, *, released: bool) -> None:
         """The association is over. Only if it was released, its sender had sent everything."""
@@ -388,6 +391,8 @@ class CompletionService:
         entry = self._open.get(study_uid)
         if entry is None or entry.key is None:
             return
+        if entry.soonest.max_wait is None and (entry.unrecorded or study_uid in self._arriving):
+            return  # neither can it be complete nor take too long; it is looked at after that
         arrivals = self._arrivals(study_uid, entry)
         at = due(entry.soonest, arrivals).at
         if at is not None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from router.domain.errors import StateConflict
+from router.domain.instance import Instance
 
 
 class RevisionState(StrEnum):
@@ -68,6 +69,10 @@ class RevisionKey:
     id: int
     study_instance_uid: str
     number: int  # 1 for the first arrival
+
+
+Joined = tuple[Instance, RevisionKey | None]
+"""An instance that the ledger holds, and the revision that it joined, if any."""
 
 
 @dataclass(frozen=True, slots=True)

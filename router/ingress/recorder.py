@@ -16,11 +16,10 @@ from anyio.abc import TaskStatus
 
 from router.domain.errors import RouterError
 from router.domain.instance import Instance, Refusal
-from router.domain.study import RevisionKey
+from router.domain.study import Joined, RevisionKey
 from router.ports import ArrivalLedger, Clock
 
 Arrival = Instance | Refusal
-Recorded = Callable[[Instance, RevisionKey | None], None]
 
 BATCH = 1000
 BATCH_BYTES = 4 << 20
@@ -40,7 +39,7 @@ class Recorder:
         self,
         ledger: ArrivalLedger,
         clock: Clock,
-        recorded: Recorded,
+        recorded: Callable[[Sequence[Joined]], None],
         *,
         limit: int = 20_000,
         limit_bytes: int = 64 << 20,
@@ -123,9 +122,13 @@ class Recorder:
         keys = await self._record_until_it_succeeds(batch)
         self._writing = 0
         self._bytes -= size
-        for arrival, key in zip(batch, keys, strict=True):
-            if isinstance(arrival, Instance):
-                self._recorded(arrival, key)
+        self._recorded(
+            [
+                (arrival, key)
+                for arrival, key in zip(batch, keys, strict=True)
+                if isinstance(arrival, Instance)
+            ]
+        )
 
     def _take_batch(self) -> tuple[list[Arrival], int]:
         """The next arrivals, bounded in number and in size; what their size is."""

@@ -161,7 +161,7 @@ class Desk:
         arrived, self._unrecorded = self._unrecorded, []
         for study_uid in arrived:
             key = self.books.record(study_uid, facts)
-            self.service.recorded(instance(study_uid, calling, facts), key)
+            self.service.recorded([(instance(study_uid, calling, facts), key)])
 
     async def bring(
         self,

@@ -287,7 +287,7 @@ async def test_an_instance_that_slipped_in_before_the_revision_closed_closes_not
         desk.service.answered("b")
         desk.books.gate.set()
         await desk.rest()
-        desk.service.recorded(instance(STUDY), key)  # the recorder hears of it late
+        desk.service.recorded([(instance(STUDY), key)])  # the recorder hears of it late
         await desk.wait(600)
         assert desk.books.closed == [(key, "all associations released, quiet for 5 s")]
         assert desk.service.open_studies == 0
@@ -353,14 +353,14 @@ async def test_a_sender_that_comes_back_after_a_restart_completes_its_study() ->
 
 async def test_an_instance_that_nobody_announced_is_not_forgotten() -> None:
     async with a_desk() as desk:
-        desk.service.recorded(instance(STUDY), desk.books.record(STUDY))
+        desk.service.recorded([(instance(STUDY), desk.books.record(STUDY))])
         await desk.wait(60)
         assert desk.books.sizes == [1]
 
 
 async def test_a_quarantined_instance_opens_nothing() -> None:
     async with a_desk() as desk:
-        desk.service.recorded(instance(STUDY), None)
+        desk.service.recorded([(instance(STUDY), None)])
         assert desk.service.open_studies == 0
 
 
@@ -369,7 +369,7 @@ async def test_a_duplicate_of_a_study_that_is_over_opens_nothing() -> None:
         desk.service.associated("A")
         desk.begin("A")
         desk.acknowledge("A")
-        desk.service.recorded(instance(STUDY), None)
+        desk.service.recorded([(instance(STUDY), None)])
         assert desk.service.open_studies == 0
         desk.service.disassociated("A", released=True)
 
@@ -381,7 +381,7 @@ async def test_a_duplicate_does_not_keep_its_open_study_waiting_for_the_recorder
         desk.begin("A")
         desk.service.acknowledged(STUDY, "A")
         desk.service.answered("A")
-        desk.service.recorded(instance(STUDY), None)
+        desk.service.recorded([(instance(STUDY), None)])
         desk.service.disassociated("A", released=True)
         await desk.wait(60)
         assert desk.books.sizes == [1]

@@ -239,7 +239,7 @@ async def a_doorway(
         anyio.create_task_group() as tasks,
     ):
         told = cast(Ledger, ledger or real)
-        recorder = Recorder(told, clock, lambda *what: recorded.append(what), limit=limit)
+        recorder = Recorder(told, clock, recorded.extend, limit=limit)
         inspector = Inspector(plan, limits)
         door = Door(
             spool,

@@ -67,7 +67,7 @@ class Recording:
     def __init__(self, ledger: Ledger, **limits: int):
         self.clock = ManualClock()
         self.told: list[tuple[Instance, RevisionKey | None]] = []
-        self.recorder = Recorder(ledger, self.clock, lambda *what: self.told.append(what), **limits)
+        self.recorder = Recorder(ledger, self.clock, self.told.extend, **limits)
 
     async def flush(self) -> None:
         with anyio.fail_after(10):
