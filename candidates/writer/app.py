@@ -65,30 +65,32 @@ async def _serve(settings: WriterSettings, archive: Archive) -> None:
             where = settings.http
             server = serving_http(service, where.host, where.port, settings.http_token)
             await stack.enter_async_context(server)
-        log.info(
-            "writer ready",
-            ae_title=settings.ae_title,
-            port=acceptor.port,
-            directory=str(settings.directory),
-        )
-        await _registered_until_told_to_stop(settings, acceptor.port)
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            log.info(  # from here on it can be stopped
+                "writer ready",
+                ae_title=settings.ae_title,
+                port=acceptor.port,
+                directory=str(settings.directory),
+            )
+            await _registered_until_told_to_stop(settings, acceptor.port, signals)
         log.info("writer stopping")
         await acceptor.drain(STOP_WITHIN_S)
 
 
-async def _registered_until_told_to_stop(settings: WriterSettings, port: int) -> None:
+async def _registered_until_told_to_stop(
+    settings: WriterSettings, port: int, signals: AsyncIterator[signal.Signals]
+) -> None:
     """No heartbeat is sent while the writer stops: it takes nothing new."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with anyio.create_task_group() as tasks:
-            if settings.router_url is not None:
-                announcement = Announcement(
-                    settings.ae_title,
-                    settings.advertised_host,
-                    port,
-                    settings.criteria,
-                    commitment=settings.commitment,
-                )
-                registrar = Registrar(settings.router_url, announcement, settings.token)
-                tasks.start_soon(registrar.run)
-            await anext(signals)
-            tasks.cancel_scope.cancel()
+    async with anyio.create_task_group() as tasks:
+        if settings.router_url is not None:
+            announcement = Announcement(
+                settings.ae_title,
+                settings.advertised_host,
+                port,
+                settings.criteria,
+                commitment=settings.commitment,
+            )
+            registrar = Registrar(settings.router_url, announcement, settings.token)
+            tasks.start_soon(registrar.run)
+        await anext(signals)
+        tasks.cancel_scope.cancel()

@@ -54,10 +54,15 @@ class S3Area:
     default_index = None
 
     def __init__(self, address: S3Address, *, compress: bool = False, spool: Path | None = None):
-        """``spool``: where instances stand until they are uploaded; see ``open_area``."""
+        """``spool``: where instances stand until they are uploaded; see ``open_area``.
+
+        Raises ``OSError`` if that folder cannot be made.
+        """
         self.address = address
         self._compress = compress
         self._spool = spool
+        if spool is not None:
+            spool.mkdir(parents=True, exist_ok=True)
         self._discarded: deque[str] = deque()
         endpoint = os.environ.get("AWS_ENDPOINT_URL", "") or os.environ.get("AWS_ENDPOINT", "")
         self._store = S3Store(

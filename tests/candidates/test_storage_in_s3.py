@@ -6,7 +6,9 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -184,6 +186,22 @@ def test_a_batch_that_the_index_does_not_take_is_removed_with_the_next_one(
     assert notes(index) == 0
 
 
+def test_many_threads_seal_while_others_are_committed(
+    archive: Archive, bucket: Bucket, index: Index
+) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        for batch in batched(threads.map(lambda n: sealed(archive, b"one", f"1.{n}"), range(64))):
+            archive.commit(batch)
+
+    assert len(bucket.keys()) == 64
+    assert notes(index) == 0
+
+
+def batched(arrivals: Iterator[Arrival], size: int = 8) -> Iterator[list[Arrival]]:
+    while batch := list(islice(arrivals, size)):
+        yield batch
+
+
 # -- crashes ---------------------------------------------------------------------------------------
 
 
@@ -245,6 +263,13 @@ def test_two_parts_of_a_bucket_are_two_storage_areas(
     assert other.storage.is_empty
     assert not archive.storage.is_empty
     other.close()
+
+
+def test_a_spool_that_cannot_be_made_is_named(bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file stands here")
+
+    with pytest.raises(OSError, match=str(tmp_path / "spool")):
+        S3Area(bucket.address, spool=tmp_path / "spool")
 
 
 def test_an_index_has_to_be_named(bucket: Bucket) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -35,6 +37,7 @@ class SqliteDatabase:
         self.path = path
         self.is_new = not path.exists()
         self._file: SqliteFile | None = None
+        self._turn = threading.Lock()
         self._lock = Ownership(path.with_name(path.name + ".lock"), f"the index {path}")
 
     def prepare(self) -> None:
@@ -54,12 +57,15 @@ class SqliteDatabase:
         """A transaction that only reads; raises ``IndexFailed``."""
         return self._opened().transaction(Mode.READ)
 
-    def writing(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
         """A transaction that is on stable storage when the block has ended, or has not happened.
 
+        Threads wait here for each other: SQLite would let some wait until they give up.
         Raises ``IndexFailed``.
         """
-        return self._opened().transaction(Mode.DURABLE)
+        with self._turn, self._opened().transaction(Mode.DURABLE) as connection:
+            yield connection
 
     def close(self) -> None:
         """Close all connections, and let others own it."""
