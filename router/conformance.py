@@ -150,6 +150,12 @@ def _proposals() -> str:
         [
             (uids.name(uids.VERIFICATION), little, "SCU", "none"),
             ("each SOP class of a study", "the one that the instances came in", "SCU", "none"),
+            (
+                "each SOP class of a study, with `transcode: when-refused`",
+                uids.name(uids.EXPLICIT_VR_LITTLE_ENDIAN),
+                "SCU",
+                "none",
+            ),
             (uids.name(mine), little, "SCU, to ask; SCP, to report", "role selection, to report"),
             (
                 uids.name(counting.abstract_syntax),
