@@ -22,6 +22,7 @@ from router.domain.criteria import parse_criteria
 from router.domain.errors import InvalidCriteria
 from tests.candidates.arrivals import arrived
 from tests.candidates.holdings import held_in
+from tests.candidates.indexes import Index
 from tests.corpus import make_ct_series
 from tests.e2e.stack import RouterProcess, WriterProcess, running, wait_until
 from tests.peers import dcmtk
@@ -60,9 +61,10 @@ async def left_after_a_look(
     *revisions: dict[str, Any],
     policy: CoolingPolicy = AN_HOUR,
     at: datetime = YESTERDAY,
+    index: Index | None = None,
 ) -> int:
     """How many of the two instances of a study are left, when this is what the router says."""
-    archive = Archive.open(Storage(root))
+    archive = Archive.open(Storage(root), index.address if index else None)
     archive.commit(
         [arrived(archive.storage, b"", f"1.{n}", at=at, Modality="CT") for n in range(2)]
     )
@@ -74,7 +76,7 @@ async def left_after_a_look(
     ):
         await Cooler(service, url, policy).look(session)
     archive.close()
-    return len(held_in(root))
+    return len(held_in(root, index))
 
 
 @pytest.mark.parametrize(
@@ -128,11 +130,13 @@ async def test_a_hot_study_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("criteria", "left"), [("MODALITY|IN|CT", 0), ("MODALITY|IN|CR", 2)])
 async def test_only_studies_that_match_are_removed(
-    tmp_path: Path, criteria: str, left: int
+    tmp_path: Path, index: Index, criteria: str, left: int
 ) -> None:
     policy = CoolingPolicy(AN_HOUR.hot_for, AN_HOUR.archives, parse_criteria(criteria))
 
-    found = await left_after_a_look(tmp_path / "writer", revision(delivered()), policy=policy)
+    found = await left_after_a_look(
+        tmp_path / "writer", revision(delivered()), policy=policy, index=index
+    )
 
     assert found == left
 

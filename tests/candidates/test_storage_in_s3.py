@@ -28,6 +28,7 @@ from tests.candidates.indexes import Index
 from tests.candidates.sources import head_and_data_set
 from tests.candidates.test_retrieve import data_sets, movescu
 from tests.candidates.test_stow import send
+from tests.candidates.web.test_retrieving import get
 from tests.candidates.writers import running_stow_writer, running_writer
 from tests.corpus import make_ct_series
 from tests.dicomweb.uploading import file_of, study_of
@@ -340,6 +341,20 @@ async def test_a_study_comes_back_byte_for_byte(
 
     assert data_sets(list((tmp_path / "got").iterdir())) == data_sets(sent)
     assert len(bucket.keys()) == 2
+
+
+async def test_a_study_comes_back_over_http(tmp_path: Path, bucket: Bucket, index: Index) -> None:
+    sent = make_ct_series(tmp_path / "ct", instances=2, rows=256, columns=256)
+    area = S3Area(bucket.address)
+    async with running_stow_writer(tmp_path, index=index, area=area) as writer:
+        for path in sent:
+            assert await writer.store_file(path) == statuses.SUCCESS
+        [(study,)] = index.query("SELECT study_instance_uid FROM study")
+
+        answer = await get(writer, f"/studies/{study}")
+
+    assert answer.status == 200
+    assert sorted(body for _, body in answer.parts) == sorted(map(bucket.get, bucket.keys()))
 
 
 async def test_a_modality_is_told_to_try_again_later_while_the_store_is_away(

@@ -67,11 +67,12 @@ async def running_stow_writer(
     root: Path,
     token: str | None = None,
     *,
+    index: Index | None = None,
     area: StorageArea | None = None,
     compress: bool = False,
 ) -> AsyncIterator[StowWriter]:
     """A writer with a port for STOW-RS, as long as the block runs."""
-    index = InFile(root / INDEX)
+    index = index or InFile(root / INDEX)
     archive = Archive.open(area or Storage(root, compress=compress), index.address)
     async with (
         running_service("WRITER", archive, {}, {}) as service,

@@ -10,14 +10,15 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.candidates.indexes import Index
 from tests.candidates.test_query import JANE, JOHN, a_small_hospital
 from tests.candidates.web.test_retrieving import Answer, request
 from tests.candidates.writers import StowWriter, running_stow_writer
 
 
 @pytest.fixture
-async def writer(tmp_path: Path) -> AsyncIterator[StowWriter]:
-    async with running_stow_writer(tmp_path / "writer") as writer:
+async def writer(tmp_path: Path, index: Index) -> AsyncIterator[StowWriter]:
+    async with running_stow_writer(tmp_path / "writer", index=index) as writer:
         writer.archive.commit(a_small_hospital(writer.archive.storage))
         yield writer
 
