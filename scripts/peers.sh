@@ -24,6 +24,7 @@ need libpixelmed-java /usr/share/java/pixelmed.jar
 need default-jre-headless /usr/bin/java
 need nodejs /usr/bin/node
 need npm /usr/bin/npm
+need docker-compose /usr/bin/docker-compose
 
 install_packages() {
     sudo=""

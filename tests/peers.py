@@ -48,6 +48,7 @@ PROGRAMS = {
     "java": Path("/usr/bin/java"),
     "node": Path("/usr/bin/node"),
     "dcmjs-dimse": NODE_MODULES / "dcmjs-dimse",
+    "docker-compose": Path("/usr/bin/docker-compose"),
 }
 ROUTER = ("-aec", "ROUTER", "-aet", "DCMTK", "127.0.0.1")
 """Arguments of dcmtk's clients, before the port."""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from router.domain.criteria import parse_criteria
 from router.registry.request import RegistrationRequest
 from router.settings.load import examine_settings
 from router.settings.models import Settings
+from tests import peers
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "compose"
@@ -37,10 +39,16 @@ CRITERIA = {
 }
 
 
+def document(name: str) -> dict[str, Any]:
+    """A compose file, its anchors and merges resolved."""
+    parsed: dict[str, Any] = yaml.safe_load((COMPOSE / name).read_text())
+    return parsed
+
+
 def services(name: str) -> dict[str, dict[str, Any]]:
     """The services of a compose file."""
-    document: dict[str, dict[str, Any]] = yaml.safe_load((COMPOSE / name).read_text())
-    return document["services"]
+    found: dict[str, dict[str, Any]] = document(name)["services"]
+    return found
 
 
 def writers(name: str) -> dict[str, dict[str, Any]]:
@@ -97,6 +105,62 @@ def settings_of(name: str) -> Settings:
 FILES = ("seed.yaml", "minimal.yaml", "orthanc.yaml")
 every_file = pytest.mark.parametrize("name", FILES)
 embedded = pytest.mark.parametrize("name", ["seed.yaml", "minimal.yaml"])
+
+
+@every_file
+def test_compose_takes_the_file_and_finds_what_it_names(name: str) -> None:
+    resolved = config_by_compose(name)
+
+    found: dict[str, dict[str, Any]] = resolved["services"]
+    assert {key: environment_in(service) for key, service in found.items()} == {
+        key: dict(line.split("=", 1) for line in service.get("environment", []))
+        for key, service in services(name).items()
+    }
+    for service in found.values():
+        assert Path(service["build"]["context"]) == ROOT
+        assert service["read_only"] is True
+    assert resolved["volumes"].keys() == document(name)["volumes"].keys()
+
+
+def config_by_compose(name: str) -> dict[str, Any]:
+    """What ``docker compose config`` makes of a file; it asks no engine.
+
+    Version 1, which Debian 12 has, takes the name of a project as an option only: there the file
+    goes in without that line. Everything else is read as it stands.
+    """
+    peers.require("docker-compose")
+    program = str(peers.PROGRAMS["docker-compose"])
+    text = (COMPOSE / name).read_text()
+    where = ["--project-name", document(name)["name"]]
+    if run_compose([program, "version", "--short"]).startswith("1."):
+        text = re.sub(r"^name: .*\n", "", text, count=1, flags=re.M)
+        where += ["--file", "-"]
+    else:
+        where += ["--file", name]
+    resolved: dict[str, Any] = yaml.safe_load(run_compose([program, *where, "config"], text))
+    return resolved
+
+
+def run_compose(command: Sequence[str], text: str = "") -> str:
+    """The output of compose, started beside the files and without a word of this environment."""
+    done = subprocess.run(
+        command,
+        cwd=COMPOSE,
+        env={"PATH": os.defpath, "HOME": os.devnull},
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def environment_in(service: Mapping[str, Any]) -> dict[str, str]:
+    """The environment of a service that compose has resolved."""
+    said: dict[str, str] = service.get("environment") or {}
+    return said
 
 
 @every_file
@@ -176,7 +240,7 @@ def test_the_writers_of_the_seed_ask_for_what_they_asked_for(
 
 @every_file
 def test_every_named_volume_and_every_mounted_file_is_there(name: str) -> None:
-    declared = yaml.safe_load((COMPOSE / name).read_text())["volumes"]
+    declared = document(name)["volumes"]
     sources = [
         volume.split(":")[0] for service in services(name).values() for volume in service["volumes"]
     ]
