@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -325,6 +325,56 @@ def test_what_was_committed_though_the_answer_was_lost_is_kept_and_not_acknowled
         again = Archive.open(Storage(tmp_path / "writer"), address)
         assert again.leftovers == Leftovers(0, 0, 0)
         again.close()
+
+
+@contextmanager
+def that_can_be_cut(port: int) -> Iterator[tuple[int, Callable[[], None]]]:
+    """A way to the server, and what cuts it so that only the client notices."""
+    clients: list[socket.socket] = []
+    servers: list[socket.socket] = []
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", port))
+                clients.append(client)
+                servers.append(server)
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=pump, args=ends, daemon=True).start()
+
+    def cut() -> None:
+        for client in clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1], cut
+        cut()
+        for ended in (*clients, *servers):
+            ended.close()
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_an_owner_whose_connection_only_the_server_believes_in_takes_the_index_back(
+    server: PostgreSQL, tmp_path: Path, index: OnServer
+) -> None:
+    with that_can_be_cut(server.port) as (port, cut):
+        address = PostgresAddress(index.address.url.replace(f":{server.port}", f":{port}"))
+        archive = Archive.open(Storage(tmp_path / "writer"), address)
+        archive.commit([arrived(archive.storage, b"one", "1.1")])
+        cut()
+
+        archive.commit([arrived(archive.storage, b"two", "1.2")])
+
+        assert [one.instance for one in held_in(root_of(archive), index)] == ["1.1", "1.2"]
+        archive.close()
 
 
 # -- addresses -----------------------------------------------------------------------------------
