@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import structlog
 
 from router.domain.errors import RouterError
 from router.domain.instance import Disposition, Facts, Identity, Instance, Provenance
@@ -18,6 +20,8 @@ from router.ports import Sealed
 from router.spool.format import RECORD_HEADER_BYTES, RecordHeader, pack_record_header
 from router.spool.segment import Buffer, Segment
 from router.spool.sync_pool import SyncPool
+
+log = structlog.get_logger(__name__)
 
 GROUPS_AT_ONCE = 2
 """While one is flushed, the next one is written; more would only be smaller."""
@@ -93,12 +97,15 @@ class GroupCommit:
         self._release = release
         self._waiting: deque[Gathered] = deque()
         self._under_way = 0
+        self.held_bytes = 0
+        """Of the records that wait or are under way: so much memory they take."""
         self._is_due = False
         self._at_once = GROUPS_AT_ONCE
 
     def put(self, gathered: Gathered) -> None:
         """Write and flush it with all others that are sealed in this turn of the event loop."""
         self._waiting.append(gathered)
+        self.held_bytes += gathered.size
         if not self._is_due and self._under_way < self._at_once:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._begin)
@@ -143,7 +150,7 @@ class GroupCommit:
         def job() -> RouterError | None:
             error = segment.store([(buffers, start)])
             if error is not None:
-                segment.cut(start)  # what is not acknowledged shall not be recovered either
+                segment.give_up(start)
             return error
 
         def done(error: RouterError | None) -> None:
@@ -153,20 +160,24 @@ class GroupCommit:
                 return
             segment.end = end
             self._release(segment, len(group), end - start)
-            self._ended()
-            for gathered, instance in zip(group, instances, strict=True):
-                gathered.record.sealed(instance)
+            self._end(group, instances)
 
         self._pool.submit(job, done)
 
     def _fail(self, group: list[Gathered], error: RouterError) -> None:
-        self._ended()
         for gathered in group:
             gathered.failed()
-            gathered.record.sealed(error)
+        self._end(group, [error] * len(group))
 
-    def _ended(self) -> None:
+    def _end(self, group: list[Gathered], results: Sequence[Instance | RouterError]) -> None:
+        """Tell everybody; who fails to listen does not keep the others from hearing."""
         self._under_way -= 1
+        self.held_bytes -= sum(gathered.size for gathered in group)
         if self._waiting and not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._begin)
+        for gathered, result in zip(group, results, strict=True):
+            try:
+                gathered.record.sealed(result)
+            except Exception:
+                log.exception("a sealed record was not taken note of")

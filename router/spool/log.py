@@ -52,6 +52,8 @@ SYNC_THREADS = 4
 SEGMENT_BYTES = 256 << 20
 MIN_FREE_BYTES = 512 << 20
 MAX_OPEN_SEGMENTS = 1024
+MAX_HELD_BYTES = 64 << 20
+"""Of small records that are complete and not on the disk: beyond, the disk does not keep up."""
 BATCH = 256
 BATCH_BYTES = 64 << 20
 
@@ -131,7 +133,8 @@ class LocalSpool:
         self._segment_bytes = segment_bytes
         self._max_open_segments = max_open_segments
         self._readers = Readers(directory)
-        self._group = GroupCommit(pool, self._lease, self._release)
+        self._group = GroupCommit(pool, self._lease_for_group, self._release)
+        self._is_making_room = False
         self._free: list[Segment] = []  # the one used last is leased first
         self._open: dict[str, Segment] = {}
         self._former = sorted(path.stem for path in directory.glob("*.seg"))
@@ -156,6 +159,11 @@ class LocalSpool:
     def check_room(self) -> None:
         """Nothing if another record may begin; see the port."""
         self._room.check()
+        if self._group.held_bytes >= MAX_HELD_BYTES:
+            raise SpoolFull(
+                f"the disk under {self._directory} does not keep up: "
+                f"{self._group.held_bytes >> 20} MiB wait for it; send again later"
+            )
 
     def create(self, header: bytes) -> Writer:
         """Begin a record; see the port."""
@@ -167,14 +175,28 @@ class LocalSpool:
         self._group.put_off_nothing()
 
     def _lease(self) -> Segment:
-        return self._free.pop() if self._free else self._begin_segment()
-
-    def _begin_segment(self) -> Segment:
+        """A segment for a large record: room that was made ahead is not for it."""
+        if (segment := self._free_segment(with_room=False)) is not None:
+            return segment
         if len(self._open) >= self._max_open_segments:
             raise SpoolFull(
                 f"{self._max_open_segments} large instances are arriving at the same time: "
                 "send again later"
             )
+        return self._begin_segment()
+
+    def _lease_for_group(self) -> Segment:
+        """A segment for small records; there are few groups at a time, whatever else arrives."""
+        return self._free_segment(with_room=True) or self._begin_segment()
+
+    def _free_segment(self, *, with_room: bool) -> Segment | None:
+        """The one used last that has room, or has none; else the one used last."""
+        for at in range(len(self._free) - 1, -1, -1):
+            if self._free[at].has_room is with_room:
+                return self._free.pop(at)
+        return self._free.pop() if self._free else None
+
+    def _begin_segment(self) -> Segment:
         self._begun += 1
         segment = Segment(self._directory, f"{time.time_ns():020d}-{self._begun:06d}")
         self._open[segment.name] = segment
@@ -188,8 +210,8 @@ class LocalSpool:
         holding.live = (holding.live or 0) + records
         is_spent = not holding.live and segment.end > SEGMENT_HEADER_BYTES
         if segment.is_trusted and segment.end < self._segment_bytes and not is_spent:
-            if records == 1 and segment.wants_room(length) and self._room.is_ample:
-                self._pool.submit(segment.make_room, lambda _: self._release(segment, 0, 0))
+            if records == 1 and self._may_make_room(segment, length):
+                self._make_room(segment)
             else:
                 self._free.append(segment)
             return
@@ -199,6 +221,20 @@ class LocalSpool:
             self._pool.submit(lambda: _try_to_remove(path), lambda _: None)
         else:
             self._pool.submit(segment.trim, lambda _: None)
+
+    def _may_make_room(self, segment: Segment, record_bytes: int) -> bool:
+        """One segment at a time: the threads are there for what is to be acknowledged."""
+        is_possible = self._room.is_ample and not self._is_making_room
+        return is_possible and segment.wants_room(record_bytes)
+
+    def _make_room(self, segment: Segment) -> None:
+        self._is_making_room = True
+
+        def done(_: None) -> None:
+            self._is_making_room = False
+            self._release(segment, 0, 0)
+
+        self._pool.submit(segment.make_room, done)
 
     def _forget(self, name: str) -> Path:
         """Nothing of this segment is needed any more; the file to be removed."""
@@ -292,8 +328,11 @@ class LocalSpool:
                     await self._count(name)
 
     def close(self) -> None:
-        """Let go of all files; segments without any record are removed."""
-        for segment in self._open.values():
+        """Let go of all files; segments without any record are removed.
+
+        A disk that hangs may still have the others; the next run looks after those.
+        """
+        for segment in self._free:
             if not self._holdings[segment.name].live:
                 _try_to_remove(segment.file.path)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from router.domain.errors import RouterError
@@ -57,8 +58,13 @@ class Segment:
         path = segment_path(directory, name)
         try:
             self.file = OpenFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        except OSError as error:
+            raise storage_error(error, path) from error
+        try:
             self.write([pack_segment_header(self.nonce)], 0)
         except OSError as error:
+            with suppress(OSError):
+                path.unlink()
             raise storage_error(error, path) from error
         self._takes_room = rewrites_in_place(self.file.descriptor)
 
@@ -88,6 +94,10 @@ class Segment:
         try:
             for buffers, offset in writes:
                 self.write(buffers, offset)
+        except OSError as error:  # a full disk spares what is there
+            self.is_trusted = self.is_trusted and is_no_room(error)
+            return storage_error(error, self.file.path)
+        try:
             os.fdatasync(self.file.descriptor)
             if not self._is_name_durable:
                 sync_directory(self.file.path.parent)
@@ -96,6 +106,11 @@ class Segment:
             self.is_trusted = False
             return storage_error(error, self.file.path)
         return None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether room was made that is not used up."""
+        return self._made_until > self.end
 
     def wants_room(self, record_bytes: int) -> bool:
         """Whether it pays to make room for the records that follow one of this length."""
@@ -117,6 +132,7 @@ class Segment:
             os.fdatasync(self.file.descriptor)
         except OSError as error:
             self._takes_room = False  # nor is it looked for again
+            self._made_until = start
             if is_no_room(error):
                 self.cut(self.end)
             else:
@@ -126,8 +142,17 @@ class Segment:
 
     def trim(self) -> None:
         """Give back the room that no record will take; blocks."""
-        if self._made_until > self.end:
+        if self.has_room:
             self.cut(self.end)
+
+    def give_up(self, offset: int) -> None:
+        """Cut off what could not be stored, and is not acknowledged: it shall not come back.
+
+        Blocks.
+        """
+        self.cut(offset)
+        with suppress(OSError):  # that disk has failed already
+            os.fsync(self.file.descriptor)
 
     def cut(self, offset: int) -> None:
         """Give back everything from ``offset`` on; blocks. A failure ends the trust."""

@@ -207,7 +207,7 @@ class Writer:
             packed = pack_record_header(header)
             error = segment.store([([record.trailer], trailer_at), ([packed], start)])
             if error is not None:
-                segment.cut(start)  # what is not acknowledged shall not be recovered either
+                segment.give_up(start)
             return error
 
         def done(error: RouterError | None) -> None:

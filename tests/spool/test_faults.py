@@ -134,13 +134,14 @@ async def test_a_write_to_a_full_disk_refuses_the_instance_only(tmp_path: Path, 
 
 async def test_a_full_disk_at_the_last_moment_refuses_the_instance_only(tmp_path: Path) -> None:
     async with a_spool(tmp_path) as spool:
-        await store(spool, 1)
+        first = await store(spool, 1)
         writer = spool.create(PART10_HEADER)
         writer.write([memoryview(data_set(2))])
         with files_end_at(segments(tmp_path)[0].stat().st_size), pytest.raises(SpoolFull):
             await seal(writer, 2).instance()
 
-        await store(spool, 3)
+        third = await store(spool, 3)
+        assert third.ref.segment == first.ref.segment
     assert [number_of(instance) for instance in await recovered(tmp_path)] == [1, 3]
 
 

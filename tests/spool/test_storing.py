@@ -237,6 +237,32 @@ async def test_small_instances_that_are_sealed_together_are_acknowledged_in_orde
         assert numbers == [number for number in order if number in numbers]
 
 
+async def test_who_fails_to_listen_keeps_no_other_from_hearing(tmp_path: Path) -> None:
+    def sealed(_: Instance | RouterError) -> None:
+        raise ValueError("a fault of the listener's own")
+
+    async with a_spool(tmp_path) as spool:
+        first = seal(begin(spool, 1, 100), 1)
+        begin(spool, 2, 100).seal(identity(2), PROVENANCE, FACTS, Disposition.ACCEPTED, "", sealed)
+        third = seal(begin(spool, 3, 100), 3)
+        assert [number_of(await one.instance()) for one in (first, third)] == [1, 3]
+        await store(spool, 4)
+    assert {number_of(instance) for instance in await recovered(tmp_path)} == {1, 2, 3, 4}
+
+
+async def test_a_disk_that_does_not_keep_up_fills_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.spool.log.MAX_HELD_BYTES", 100_000)
+    async with a_spool(tmp_path) as spool:
+        outcomes = [seal(begin(spool, number, 30_000), number) for number in range(4)]
+        with pytest.raises(SpoolFull, match="does not keep up"):
+            spool.create(PART10_HEADER)
+        for outcome in outcomes:
+            await outcome.instance()
+        await store(spool, 9)
+
+
 async def test_a_segment_that_has_grown_is_closed(tmp_path: Path) -> None:
     async with a_spool(tmp_path, segment_bytes=10_000) as spool:
         for number in range(3):
@@ -254,7 +280,8 @@ async def test_too_many_large_instances_at_a_time_are_refused(tmp_path: Path) ->
         writers[0].discard()
 
         begin(spool).discard()
-        writers[1].discard()
+        begin(spool)
+        await store(spool)  # a small one takes no place among them
 
 
 async def test_a_spool_beyond_its_limit_refuses_until_bytes_are_reclaimed(tmp_path: Path) -> None:
