@@ -184,6 +184,28 @@ async def test_a_commit_that_is_refused_makes_the_delivery_dead_and_says_why(cas
     assert outcomes[0].reason == 'Orthanc refused the transaction: 400: {"Message": "because"}'
 
 
+async def test_a_byte_that_changes_on_the_way_is_found_and_nothing_is_stored(case: Case) -> None:
+    items = await case.items(1000, 20 * MIB)
+    last_of_large = (20 * MIB) % (8 * MIB)
+
+    def flip(body: bytes) -> bytes:
+        if len(body) < last_of_large:
+            return body
+        at = len(body) // 2
+        return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+
+    case.peer.on_the_way = flip
+
+    outcomes = await case.send(items)
+
+    assert {one.kind for one in outcomes} == {OutcomeKind.PERMANENT}
+    for outcome in outcomes:
+        assert outcome.reason.startswith("Orthanc refused the transaction: 400: ")
+        assert "Bad MD5 sum in a transfered DICOM instance" in outcome.reason
+        assert items[1].sop_instance_uid in outcome.reason
+    assert (case.peer.committed, case.peer.open) == ([], {})
+
+
 async def test_a_commit_that_fails_for_now_is_tried_again(case: Case) -> None:
     case.peer.instead["POST /commit"] = answering(507)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -76,6 +76,8 @@ class TransfersPeer:
     discarded: int = 0
     instead: dict[str, Handler] = field(default_factory=dict)
     """What happens instead, by method and end of the path: ``PUT /1``."""
+    on_the_way: Callable[[bytes], bytes] = bytes
+    """What becomes of the body of each bucket before it is here."""
     puts: list[int] = field(default_factory=list)
     """Bytes of each bucket, as it came."""
     at_once: int = 0
@@ -122,7 +124,7 @@ class TransfersPeer:
         body = await request.read()
         self.at_once -= 1
         self.puts.append(len(body))
-        transaction.store(number, body)
+        transaction.store(number, self.on_the_way(body))
         return web.json_response({})
 
     async def _commit(self, transaction: Transaction) -> web.StreamResponse:
