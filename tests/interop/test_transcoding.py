@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
@@ -15,7 +18,9 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, MRImageStorage, RLELossless
 from pynetdicom import AE, evt
 
+from router.delivery.destinations import transcoding
 from router.delivery.destinations.dimse import DimseDestination
+from router.delivery.destinations.transcoding import decode
 from router.domain.candidate import Candidate
 from router.domain.delivery import DeliveryItem, Outcome, OutcomeKind
 from router.domain.reach import DimseReach
@@ -25,6 +30,8 @@ from tests.e2e.stack import data_set_of
 from tests.interop.conftest import dcmsend, live_router, pynetdicom_scp
 from tests.peers import dcmtk
 from tests.spool.helpers import identity, segments
+
+Decoder = Callable[[str, str], str]
 
 RLE, JPEG_LS = "MR_small_RLE.dcm", "MR_small_jpeg_ls_lossless.dcm"
 
@@ -132,6 +139,52 @@ async def test_bytes_that_have_changed_are_not_transcoded(
     assert outcome.kind is OutcomeKind.PERMANENT
     assert "does not match the checksum" in outcome.reason
     assert stored == []
+
+
+def dies_of_rle(before: str, after: str) -> str:
+    """Decode all but RLE: that kills the process, as a fault in C code does."""
+    if pydicom.dcmread(before, stop_before_pixels=True).file_meta.TransferSyntaxUID == RLELossless:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode(before, after)
+
+
+def hangs_at_rle(before: str, after: str) -> str:
+    """Decode all but RLE: that never ends."""
+    if pydicom.dcmread(before, stop_before_pixels=True).file_meta.TransferSyntaxUID == RLELossless:
+        threading.Event().wait()
+    return decode(before, after)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "said"),
+    [
+        (dies_of_rle, "the process that decodes it broke off"),
+        (hangs_at_rle, "decoding it takes too long"),
+    ],
+)
+async def test_a_decoder_that_dies_or_hangs_costs_its_instance_and_the_next_one_goes(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch, decoder: Decoder, said: str
+) -> None:
+    monkeypatch.setattr(transcoding, "decode", decoder)
+    if decoder is hangs_at_rle:
+        monkeypatch.setattr(transcoding, "DECODE_WITHIN_S", 10.0)
+    with writer(ExplicitVRLittleEndian) as (port, stored):
+        candidate = f"{{WRITER: {{host: 127.0.0.1, port: {port}, transcode: when-refused}}}}"
+        async with live_router(data_folder, candidate) as router:
+            await dcmsend(router, real(RLE))
+            dead = await router.until(
+                "the delivery is dead",
+                lambda answer: [one["state"] for one in answer["deliveries"]] == ["dead"],
+                "/deliveries",
+            )
+            await dcmsend(router, real(JPEG_LS))
+            await router.until("the next one is there", lambda _: len(stored) == 1, "/deliveries")
+
+    assert dead["deliveries"][0]["reason"] == (
+        f"1 of 1 instance refused for good: transfer syntax {RLELossless} is refused, "
+        f"and it cannot be transcoded: {said} (1)"
+    )
+    assert stored[0][0] == ExplicitVRLittleEndian
 
 
 async def test_the_delivery_says_that_it_was_transcoded(data_folder: Path) -> None:

@@ -69,7 +69,11 @@ class Transcoder:
         try:
             with anyio.fail_after(DECODE_WITHIN_S + length / SLOWEST_BYTES_PER_S):
                 reason = await anyio.to_process.run_sync(
-                    decode, str(before), str(after), cancellable=True
+                    decode,
+                    str(before),
+                    str(after),
+                    cancellable=True,
+                    limiter=anyio.CapacityLimiter(1),  # there is room: waiting would take its time
                 )
         except TimeoutError:
             raise NotTranscoded("decoding it takes too long") from None
