@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from router.clock import SystemClock
 from router.delivery.destinations import s3
@@ -25,7 +30,7 @@ from router.spool.log import LocalSpool
 from tests.delivery.builders import delivery
 from tests.delivery.object_store import Store, object_store
 from tests.delivery.spooled import damage, item_of
-from tests.delivery.web_writer import data_set_of, web_writer
+from tests.delivery.web_writer import Handler, data_set_of, web_writer
 from tests.interop.conftest import run_blocking
 from tests.net.certificates import make_identity
 from tests.spool.helpers import a_spool, data_set, store
@@ -101,6 +106,122 @@ async def test_a_study_is_published_with_its_manifest(case: Case) -> None:
     assert [data_set_of(objects[f"{STUDY}/{item.sop_instance_uid}.dcm"]) for item in items] == [
         data_set(number, size) for number, size in enumerate(sizes)
     ]
+
+
+@dataclass
+class Passage:
+    """What stands between the router and a store; at the second part of an upload, ``event``."""
+
+    to: str
+    event: Handler
+    url: str = ""
+    aborts: int = 0
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Pass a request on, but for the second part."""
+        if request.method == "PUT" and request.query.get("partNumber") == "2":
+            return await self.event(request)
+        self.aborts += request.method == "DELETE" and "uploadId" in request.query
+        return await self.pass_on(request)
+
+    async def pass_on(self, request: web.Request) -> web.StreamResponse:
+        """Ask the store."""
+        headers = {key: value for key, value in request.headers.items() if key != "Host"}
+        url, body = URL(self.to + request.raw_path, encoded=True), await request.read()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(request.method, url, data=BytesIO(body), headers=headers) as answer,
+        ):
+            kept = {
+                key: answer.headers[key]
+                for key in ("ETag", "Content-Type")
+                if key in answer.headers
+            }
+            return web.Response(body=await answer.read(), status=answer.status, headers=kept)
+
+
+@asynccontextmanager
+async def passage(to: str, event: Handler) -> AsyncIterator[Passage]:
+    """A way to a store, on a free port."""
+    made = Passage(to, event)
+    app = web.Application(client_max_size=1024**3)
+    app.router.add_route("*", "/{tail:.*}", made.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield made
+    finally:
+        await runner.cleanup()
+
+
+async def refuse_it(request: web.Request) -> web.StreamResponse:
+    await request.read()
+    return web.Response(status=500)
+
+
+async def hang_up(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+async def nothing_is_left(case: Case) -> None:
+    """Nothing of an upload stays in the store, nor a manifest that counts on it."""
+    assert await run_blocking(case.store.uploads) == 0
+    assert await run_blocking(case.store.objects) == {}
+
+
+@pytest.mark.parametrize("event", [refuse_it, hang_up])
+async def test_an_upload_whose_store_breaks_off_is_aborted(case: Case, event: Handler) -> None:
+    items = await case.items(20 * MIB)
+
+    async with passage(case.store.url, event) as way:
+        with pytest.raises(CandidateUnavailable, match="LAKE at"):
+            await case.send(items, url=way.url)
+
+        await nothing_is_left(case)
+        assert way.aborts  # so there was an upload
+
+
+async def test_an_upload_whose_bytes_change_under_it_is_aborted(case: Case) -> None:
+    size = 64 * MIB  # the middle is not read yet when two parts are under way
+    items = await case.items(size)
+
+    async def change(request: web.Request) -> web.StreamResponse:
+        damage(case.folder, data_set(0, size))
+        return await way.pass_on(request)
+
+    async with passage(case.store.url, change) as way:
+        outcomes = await case.send(items, url=way.url)
+
+        assert {one.kind for one in outcomes} == {OutcomeKind.PERMANENT}
+        assert "does not match the checksum" in outcomes[0].reason
+        await nothing_is_left(case)
+        assert way.aborts  # so there was an upload
+
+
+async def test_an_upload_that_is_interrupted_shows_nothing_and_the_next_one_is_whole(
+    case: Case,
+) -> None:
+    """Its parts may stay: the client aborts nothing when it is cancelled."""
+    items, begun = await case.items(20 * MIB), anyio.Event()
+
+    async def wait(_request: web.Request) -> web.StreamResponse:
+        begun.set()
+        await anyio.sleep_forever()
+        return web.Response()
+
+    async with passage(case.store.url, wait) as way, anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(case.send, items, url=way.url))
+        await begun.wait()
+        tasks.cancel_scope.cancel()
+
+    assert await run_blocking(case.store.objects) == {}
+    assert await case.send(items) == [STORED]
+    assert await run_blocking(case.store.holds, STUDY)
+    assert len(await run_blocking(case.store.objects)) == 2
 
 
 async def test_a_later_revision_joins_the_study_and_its_manifest(case: Case) -> None:
