@@ -1,4 +1,8 @@
-"""STOW-RS as a candidate sees it, and what its answers mean for a delivery."""
+"""STOW-RS as a candidate sees it, and what its answers mean for a delivery.
+
+The candidate is a stand-in, an HTTP server that a test owns; real ones are in
+``tests/interop/test_stow.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,21 @@
-"""Orthanc's DICOMweb plugin as a candidate of kind stow-rs."""
+"""Real DICOMweb servers as candidates of kind stow-rs, and how they let the router in.
+
+Orthanc with its DICOMweb plugin, and the embedded writer. No server here is a stand-in.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.corpus import make_ct_series, make_dx
-from tests.e2e.stack import data_set_of
+from tests.e2e.stack import WriterProcess, data_set_of, free_port, running, wait_until
 from tests.interop.conftest import dcmsend, live_router
-from tests.peers import orthanc, orthanc_plugin
+from tests.peers import listens, orthanc, orthanc_plugin
 
 
 async def test_a_dicomweb_server_holds_the_same_bytes(data_folder: Path, tmp_path: Path) -> None:
@@ -23,3 +31,72 @@ async def test_a_dicomweb_server_holds_the_same_bytes(data_folder: Path, tmp_pat
 
         assert sorted(one["delivered"] for one in listed) == [1, 40]
         assert sorted(peer.data_sets().values()) == sorted(map(data_set_of, paths))
+
+
+# -- who is let in -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Door:
+    """A server that lets in who shows the right thing."""
+
+    candidate: str
+    held: Callable[[], dict[str, bytes]]
+    put_right: Callable[[], object]
+    """Give the router what it needs in place of something wrong."""
+    refusal: str
+    """What a delivery says until then."""
+
+
+@contextmanager
+def the_writer_with_a_bearer_token(folder: Path) -> Iterator[Door]:
+    token, port = folder / "token", free_port()
+    token.write_text("guess\n")
+    writer = WriterProcess(folder, "WRITER", "", None)
+    del writer.environment["ROUTER_URL"]
+    writer.arguments.extend(["--http", f"127.0.0.1:{port}", "--http-token", "secret"])
+    with running(writer):
+        wait_until(lambda: listens(port), "the writer listens")
+        yield Door(
+            f"url: 'http://127.0.0.1:{port}/dicom-web', auth: {{token_file: {token}}}",
+            writer.data_sets,
+            lambda: token.write_text("secret\n"),
+            "does not accept our credentials (401",
+        )
+
+
+@contextmanager
+def orthanc_with_a_password(folder: Path) -> Iterator[Door]:
+    password = folder / "password"
+    password.write_text("guess\n")
+    users = {"AuthenticationEnabled": True, "RegisteredUsers": {"router": "secret"}}
+    with orthanc(folder, Plugins=[orthanc_plugin("OrthancDicomWeb")], **users) as peer:
+        yield Door(
+            f"url: '{peer.url}/dicom-web', auth: {{user: router, password_file: {password}}}",
+            peer.data_sets,
+            lambda: password.write_text("secret\n"),
+            "does not accept our credentials (401",
+        )
+
+
+DOORS: dict[str, Callable[[Path], AbstractContextManager[Door]]] = {
+    "bearer token, the embedded writer": the_writer_with_a_bearer_token,
+    "basic, Orthanc": orthanc_with_a_password,
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_who_shows_the_wrong_thing_stores_nothing_until_it_is_put_right(
+    data_folder: Path, tmp_path: Path, door: str
+) -> None:
+    paths = make_ct_series(tmp_path / "in", instances=3, rows=8, columns=8)
+    (tmp_path / "site").mkdir()
+    with DOORS[door](tmp_path / "site") as site:
+        async with live_router(data_folder, f"{{VNA: {{kind: stow-rs, {site.candidate}}}}}") as it:
+            await dcmsend(it, tmp_path / "in")
+            await it.until("it is refused", lambda said: site.refusal in str(said), "/deliveries/1")
+            assert site.held() == {}
+            site.put_right()
+            await it.settled(studies=1)
+
+        assert sorted(site.held().values()) == sorted(map(data_set_of, paths))
