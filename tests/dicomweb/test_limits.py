@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
+import anyio
+
+from router.admin.server import serve_http
+from router.clock import SystemClock
+from router.dicom.negotiation import AcceptancePolicy
+from router.dicomweb.application import Stow, StowLimits
+from router.ingress.uploads import UploadPolicy, Uploads
 from tests.dicomweb.uploading import (
+    MULTIPART,
+    PATIENCE_S,
     FullRouter,
     StowRouter,
     begin,
@@ -17,6 +28,7 @@ from tests.dicomweb.uploading import (
     study_of,
 )
 from tests.e2e.stack import running, wait_until
+from tests.ingress.doorway import DeadLedger, a_doorway
 
 
 def test_a_token_is_asked_for(tmp_path: Path) -> None:
@@ -85,3 +97,53 @@ def test_a_router_that_stops_finishes_the_requests_that_have_begun(tmp_path: Pat
 
         assert connection.recv(100_000).startswith(b"HTTP/1.1 200 ")
         assert router.child.wait(30) == 0
+
+
+def test_a_router_that_stops_begins_no_other_request(tmp_path: Path) -> None:
+    router = StowRouter(tmp_path / "router", {})
+    [one] = study_of(1)
+    body = body_of([file_of(one)])
+    kept = HTTPConnection("127.0.0.1", router.stow_port, timeout=PATIENCE_S)
+    with running(router), closing(begin(router, len(body))) as first, closing(kept):
+        first.sendall(body[:100])
+        kept.request("POST", "/dicom-web/studies", body, {"Content-Type": MULTIPART})
+        assert kept.getresponse().read()
+        router.child.terminate()
+        wait_until(lambda: "stopping" in router.log.read_text(), "it stops")
+        kept.request("POST", "/dicom-web/studies", body, {"Content-Type": MULTIPART})
+        refused = kept.getresponse()
+
+        assert refused.status == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert b"the router is stopping" in refused.read()
+        first.sendall(body[100:])
+        assert first.recv(100_000).startswith(b"HTTP/1.1 200 ")
+
+
+@dataclass(frozen=True)
+class Served:
+    """STOW-RS of this process."""
+
+    stow_port: int
+
+
+async def test_while_the_ledger_lags_too_far_requests_are_asked_to_come_again(
+    tmp_path: Path,
+) -> None:
+    body = body_of([file_of(one) for one in study_of(2)])
+    async with a_doorway(tmp_path, ledger=DeadLedger(), limit=2) as doorway:
+        uploads = Uploads(
+            doorway.door,
+            doorway.watched,
+            AcceptancePolicy(),
+            UploadPolicy("STOW", "ROUTER"),
+            lambda *_: False,
+        )
+        stow = Stow(uploads, SystemClock(), StowLimits(), readiness=list)
+        async with serve_http(stow.application(), "127.0.0.1", 0) as server:
+            taken = await anyio.to_thread.run_sync(post, Served(server.port), body)
+            refused = await anyio.to_thread.run_sync(post, Served(server.port), body)
+
+    assert (taken.status, refused.status) == (200, 503)
+    assert int(refused.headers["Retry-After"]) > 0
+    assert refused.detail == "the ledger lags behind; send again later"

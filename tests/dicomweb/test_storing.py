@@ -24,7 +24,7 @@ from tests.dicomweb.uploading import (
     post_files,
     study_of,
 )
-from tests.e2e.stack import WriterProcess, wait_until
+from tests.e2e.stack import WriterProcess, running, wait_until
 
 
 def data_set_of(content: bytes) -> bytes:
@@ -145,6 +145,19 @@ def test_what_a_discard_filter_matches_is_answered_as_stored_and_dropped(
 
     assert (answer.status, answer.stored) == (200, [one.SOPInstanceUID])
     assert router.refusal(one.SOPInstanceUID)["disposition"] == "discarded"
+
+
+def test_what_a_discard_filter_matches_fails_where_it_is_to_be_refused(tmp_path: Path) -> None:
+    settings = {"router": {"on_discard": "refuse"}, "discard": ["PATIENT_ID|EQUAL|NOBODY"]}
+    refusing = StowRouter(tmp_path / "router", settings)
+    [unwanted], [wanted] = study_of(1, PatientID="NOBODY"), study_of(1)
+    with running(refusing):
+        answer = post_files(refusing, [file_of(unwanted), file_of(wanted)])
+
+    assert (answer.status, answer.stored) == (202, [wanted.SOPInstanceUID])
+    assert {uid: reason for uid, (reason, _) in answer.failed.items()} == {
+        unwanted.SOPInstanceUID: 0x0124
+    }
 
 
 def test_what_would_harm_its_receivers_is_kept_in_quarantine(router: StowRouter) -> None:

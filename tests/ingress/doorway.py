@@ -164,6 +164,7 @@ class Doorway:
     watched: Watched
     clock: ManualClock
     recorded: list[tuple[Instance, RevisionKey | None]]
+    door: Door
 
     def associate(self, calling: str = "CT1") -> IngressAssociation:
         """A new association."""
@@ -256,7 +257,7 @@ async def a_doorway(
         if inspecting:
             await tasks.start(inspector.run)
         ingress = Ingress(door, watched, AcceptancePolicy(frozenset({"ROUTER"})), Nobody())
-        yield Doorway(ingress, spool, real, recorder, watched, clock, recorded)
+        yield Doorway(ingress, spool, real, recorder, watched, clock, recorded, door)
         tasks.cancel_scope.cancel()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,7 @@ def the_writer_with_a_bearer_token(folder: Path) -> Iterator[Door]:
 def orthanc_with_a_password(folder: Path) -> Iterator[Door]:
     password = folder / "password"
     password.write_text("guess\n")
-    users = {"AuthenticationEnabled": True, "RegisteredUsers": {"router": "secret"}}
+    users: dict[str, Any] = {"AuthenticationEnabled": True, "RegisteredUsers": {"router": "secret"}}
     with orthanc(folder, Plugins=[orthanc_plugin("OrthancDicomWeb")], **users) as peer:
         yield Door(
             f"url: '{peer.url}/dicom-web', auth: {{user: router, password_file: {password}}}",
