@@ -27,6 +27,9 @@ from router.spool.sync_pool import SyncPool
 WRITE_BACK_BYTES = 8 << 20
 """An object that is longer begins to reach the disk while it arrives, so its flush is short."""
 
+LOOK_FOR_ROOM_BYTES = 8 << 20
+"""A record asks again for room when it has grown by so much: it may outgrow what is left."""
+
 GATHER_BYTES = 128 << 10
 """A shorter record is kept in memory until it is sealed, and is written and flushed together with
 others: copying it costs less than the calls that this saves."""
@@ -54,6 +57,7 @@ class Writer:
         "_pool",
         "_release",
         "_room",
+        "_room_seen",
         "_room_taken",
         "_segment",
         "_written_back",
@@ -76,6 +80,7 @@ class Writer:
         self._group = group
         self._room = room
         self._room_taken = 0
+        self._room_seen = 0  # bytes of the record when there was room for it
         self._lease = lease
         self._release = release
         self.data_set_bytes = 0
@@ -104,8 +109,19 @@ class Writer:
             self._write(segment or self._begin_segment(), fragments)
         self.data_set_bytes += size
         self._take_room(self._length)
+        if self._length - self._room_seen >= LOOK_FOR_ROOM_BYTES:
+            self._look_for_room()
         if self._length - self._written_back >= WRITE_BACK_BYTES and not self._is_writing_back:
             self._start_write_back()
+
+    def _look_for_room(self) -> None:
+        """Raises ``SpoolFull``, also for all that is written later, or ``SpoolFailed``."""
+        try:
+            self._room.check()
+        except RouterError as error:
+            self._fault = error
+            raise
+        self._room_seen = self._length
 
     def _begin_segment(self) -> Segment:
         """Lease one, for a record that is too long to be gathered."""

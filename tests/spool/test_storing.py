@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -10,6 +11,7 @@ import xxhash
 
 from router.domain.errors import ConfigurationError, RouterError, SpoolFailed, SpoolFull
 from router.domain.instance import Disposition, Instance
+from router.spool.writer import Writer
 from tests.spool.helpers import (
     FACTS,
     LARGE,
@@ -293,6 +295,26 @@ async def test_a_spool_beyond_its_limit_refuses_until_bytes_are_reclaimed(tmp_pa
         await spool.reclaim([first.ref])
 
         await store(spool, 3)
+
+
+def write_all(writer: Writer, pieces: Sequence[memoryview]) -> None:
+    for piece in pieces:
+        writer.write([piece])
+
+
+async def test_an_instance_that_outgrows_the_limit_is_refused_while_it_comes(
+    tmp_path: Path,
+) -> None:
+    pieces = [memoryview(bytes(1 << 20))] * 32
+    async with a_spool(tmp_path, max_bytes=20 << 20) as spool:
+        await store(spool, 1)
+        used, writer = spool.used_bytes, spool.create(PART10_HEADER)
+        with pytest.raises(SpoolFull, match="max_bytes"):
+            write_all(writer, pieces)
+        writer.discard()
+
+        assert spool.used_bytes == used
+        await store(spool, 2)
 
 
 async def test_the_limit_counts_what_former_runs_left(tmp_path: Path) -> None:
