@@ -13,8 +13,21 @@ from typing import Any
 
 import pytest
 
+from router.clock import SystemClock
+from router.delivery.destinations.stow import StowDestination
+from router.delivery.destinations.web import Web
+from router.domain.candidate import Candidate
+from router.domain.delivery import OutcomeKind
+from router.domain.instance import Identity
+from router.domain.reach import WebReach
+from router.net.exchange import RequestorTimeouts
+from router.spool.log import LocalSpool
+from tests.candidates.writers import running_stow_writer
 from tests.corpus import make_ct_series, make_dx
+from tests.delivery.builders import delivery
+from tests.delivery.spooled import item_of, put
 from tests.e2e.stack import WriterProcess, data_set_of, free_port, running, wait_until
+from tests.ingress.doorway import CT, PLAIN, SERIES, STUDY, attributes, encoded
 from tests.interop.conftest import dcmsend, live_router
 from tests.peers import listens, orthanc, orthanc_plugin
 
@@ -101,3 +114,33 @@ async def test_who_shows_the_wrong_thing_stores_nothing_until_it_is_put_right(
             await it.settled(studies=1)
 
         assert sorted(site.held().values()) == sorted(map(data_set_of, paths))
+
+
+# -- a server that stores all or nothing ---------------------------------------------------------
+
+
+async def test_the_conflict_of_the_embedded_writer_is_read_per_instance(
+    spool: LocalSpool, tmp_path: Path
+) -> None:
+    items = []
+    for number, changes in enumerate(({}, {"StudyInstanceUID": None}, {})):
+        made = attributes(number, **changes)
+        named = Identity(CT, made.SOPInstanceUID, STUDY, SERIES, PLAIN)
+        items.append(item_of(await put(spool, named, encoded(made)), number))
+    destination = StowDestination(spool, Web(RequestorTimeouts(5.0, 5.0, 20.0)), SystemClock())
+    async with running_stow_writer(tmp_path / "writer") as writer:
+        reach = WebReach(f"http://127.0.0.1:{writer.stow_port}/dicom-web", None, None)
+        candidate = Candidate("VNA", "127.0.0.1", writer.stow_port, "stow-rs", reach)
+        together = await destination.transfer(candidate, delivery(), items)
+        held_before = writer.held()
+        again = await destination.transfer(candidate, delivery(), [items[0], items[2]])
+        held = {one.instance for one in writer.held()}
+
+    assert [(one.kind, one.status) for one in together] == [
+        (OutcomeKind.TEMPORARY, 0x0110),
+        (OutcomeKind.PERMANENT, 0xC000),
+        (OutcomeKind.TEMPORARY, 0x0110),
+    ]
+    assert held_before == []
+    assert {one.kind for one in again} == {OutcomeKind.STORED}
+    assert held == {items[0].sop_instance_uid, items[2].sop_instance_uid}
