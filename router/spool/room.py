@@ -36,13 +36,13 @@ class Room:
         """Nothing if there is room. Raises ``SpoolFull``, or ``SpoolFailed`` if that is unknown."""
         if self._max_bytes is not None and self.used >= self._max_bytes:
             raise SpoolFull(
-                f"the spool at {self._directory} holds {self.used >> 20} MiB, its limit "
-                "(spool.max_bytes): instances are taken again when studies have been delivered"
+                f"spool.max_bytes is reached, with {self.used >> 20} MiB at {self._directory}: "
+                "instances are taken again when studies have been delivered"
             )
         if self._free_bytes() < self._min_free:
             raise SpoolFull(
-                f"only {self._free >> 20} MiB are free at {self._directory}, less than "
-                "spool.min_free: free space on its file system"
+                f"less than spool.min_free is free, {self._free >> 20} MiB at {self._directory}: "
+                "free space on its file system"
             )
 
     @property
