@@ -43,6 +43,7 @@ from router.delivery.retention import Retention
 from router.dicom.scan_plan import ScanPlan
 from router.dicom.scanner import ScanLimits
 from router.dicomweb.application import Stow
+from router.dicomweb.completing import Completes, WholeStudies
 from router.domain.candidate import Candidate
 from router.domain.errors import RouterError, UnknownCandidate
 from router.domain.filters import DiscardFilter
@@ -197,9 +198,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         )
         acceptance = wiring.acceptance_policy(settings)
         ingress = Ingress(door, completion, acceptance, operations)
-        uploads = Uploads(
-            door, completion, acceptance, wiring.upload_policy(settings), completion.complete_now
-        )
+        uploads = Uploads(door, completion, acceptance, wiring.upload_policy(settings))
 
         await registry.restore()
         interventions = Interventions(
@@ -236,11 +235,24 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
         ]
         dicom_port, *tls_ports = [acceptor.port for acceptor in acceptors]
         tls_port = next(iter(tls_ports), None)
-        stow = Stow(uploads, clock, wiring.stow_limits(settings), phase, stow_token(settings))
+        whole = WholeStudies(
+            Completes(settings.stow.completes),
+            ledger.arrived_instances,
+            recorder.flush,
+            completion.complete_now,
+        )
+        stow = Stow(
+            uploads,
+            clock,
+            wiring.stow_limits(settings),
+            phase,
+            stow_token(settings),
+            whole.conclude,
+        )
         listening = await stack.enter_async_context(_serve_stow(settings, stow))
         for watched in settings.watch:
             policy = wiring.watch_policy(settings, watched)
-            watching = Uploads(door, completion, acceptance, policy, completion.complete_now)
+            watching = Uploads(door, completion, acceptance, policy)
             folder = wiring.watched_folder(watched)
             await tasks.start(FolderWatcher(folder, watching, clock, phase).run)
         phase.reasons = []

@@ -21,7 +21,7 @@ from router.domain.expression import attributes_of
 from router.domain.retry import RetryPolicy
 from router.folders.watcher import WatchedFolder
 from router.ingress.judgement import DoorPolicy
-from router.ingress.uploads import Completes, UploadPolicy
+from router.ingress.uploads import UploadPolicy
 from router.net.acceptor import SPARE_CONNECTIONS, Acceptor, AcceptorLimits
 from router.net.connection import ConnectionTimeouts
 from router.net.exchange import RequestorTimeouts
@@ -131,13 +131,12 @@ def door_policy(settings: Settings) -> DoorPolicy:
 
 def upload_policy(settings: Settings) -> UploadPolicy:
     """What instances that come by STOW-RS are taken for."""
-    stow = settings.stow
-    return UploadPolicy(stow.source, settings.router.ae_title, Completes(stow.completes))
+    return UploadPolicy(settings.stow.source, settings.router.ae_title)
 
 
 def watch_policy(settings: Settings, watched: WatchSection) -> UploadPolicy:
     """What the files of a watched folder are taken for."""
-    return UploadPolicy(watched.source, settings.router.ae_title, Completes.NONE)
+    return UploadPolicy(watched.source, settings.router.ae_title)
 
 
 def watched_folder(watched: WatchSection) -> WatchedFolder:

@@ -6,9 +6,8 @@ An upload is a STOW-RS request, or what a watched folder holds until it is empty
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 import anyio
@@ -28,16 +27,6 @@ from router.domain.instance import Identity
 from router.ingress.associations import AssociationWatch
 from router.ingress.store import Door, Reception, Source
 
-BY_UPLOAD = "a STOW-RS request held the study"
-
-
-class Completes(StrEnum):
-    """Which requests, when everything of them is stored, say that their studies are complete."""
-
-    NAMED = "named"  # those for one study, by its URL
-    EVERY = "every"
-    NONE = "none"
-
 
 @dataclass(frozen=True, slots=True)
 class UploadPolicy:
@@ -45,7 +34,6 @@ class UploadPolicy:
 
     source_ae_title: str
     called_ae_title: str
-    completes: Completes = Completes.NAMED
 
 
 class PartReception(Protocol):
@@ -76,7 +64,7 @@ class PartReception(Protocol):
 class PartTaker(Protocol):
     """Takes the instances of one upload. What its fields are is said of :class:`Upload`."""
 
-    stored: set[str]
+    stored: dict[str, set[str]]
     failures: int
 
     def begin(self, header: FileHeader) -> PartReception:
@@ -101,13 +89,11 @@ class Uploads:
         watch: AssociationWatch,
         acceptance: AcceptancePolicy,
         policy: UploadPolicy,
-        complete_now: Callable[[str, str], bool],
     ):
         self._door = door
         self._watch = watch
         self._acceptance = acceptance
         self._policy = policy
-        self._complete_now = complete_now
 
     @property
     def is_behind(self) -> bool:
@@ -123,25 +109,14 @@ class Uploads:
             association_id=secrets.token_hex(6),
         )
         self._watch.associated(source.association_id)
-        return Upload(self._door, source, study_instance_uid, self._acceptance, self._end)
-
-    def _end(self, upload: Upload, *, is_whole: bool) -> None:
-        """Its studies may be complete soon, or now."""
-        completes = self._policy.completes
-        is_meant = completes is Completes.EVERY or (
-            completes is Completes.NAMED and upload.study_instance_uid != ""
-        )
-        if is_whole and is_meant and not upload.failures:
-            for study_uid in upload.stored:
-                self._complete_now(study_uid, BY_UPLOAD)
-        self._watch.disassociated(upload.source.association_id, released=is_whole)
+        return Upload(self._door, source, study_instance_uid, self._acceptance, self._watch)
 
 
 class Upload:
     """One request that brings instances, one after the other.
 
-    ``stored`` are the studies that it has brought something of, ``failures`` how many instances
-    were not taken.
+    ``stored`` has by Study Instance UID which SOP Instance UIDs it has brought, ``failures`` is how
+    many instances were not taken.
     """
 
     def __init__(
@@ -150,14 +125,14 @@ class Upload:
         source: Source,
         study_instance_uid: str,
         acceptance: AcceptancePolicy,
-        end: Callable[..., None],
+        watch: AssociationWatch,
     ):
         self._door = door
         self._acceptance = acceptance
-        self._end = end
+        self._watch = watch
         self.source = source
         self.study_instance_uid = study_instance_uid
-        self.stored: set[str] = set()
+        self.stored: dict[str, set[str]] = {}
         self.failures = 0
 
     def begin(self, header: FileHeader) -> Reception:
@@ -178,7 +153,7 @@ class Upload:
 
     def close(self, *, is_whole: bool) -> None:
         """The request is over; ``is_whole``: its sender had finished, it did not break off."""
-        self._end(self, is_whole=is_whole)
+        self._watch.disassociated(self.source.association_id, released=is_whole)
 
     def _objection(self, header: FileHeader) -> RouterError | None:
         """Why no association would have a presentation context for this instance."""
@@ -256,7 +231,8 @@ class FileReception:
         reception.finish(answer_with)
         await answered.wait()
         if statuses.is_stored(answer[0]):
-            self._upload.stored.add(reception.study_instance_uid)
+            study_uid, (_, sop_instance_uid) = reception.study_instance_uid, self.identity
+            self._upload.stored.setdefault(study_uid, set()).add(sop_instance_uid)
         else:
             self._upload.failures += 1
         return answer

@@ -263,8 +263,9 @@ class StowSection(Section):
     """Source AE title of all instances that come this way."""
     token_file: Location | None = None
     """File with the token that a request must carry (Authorization: Bearer); left out: none."""
-    completes: Literal["named", "every", "none"] = "named"
-    """Which requests complete their studies at once: those to /studies/{uid}, every one, none."""
+    completes: Literal["named", "whole", "every", "none"] = "whole"
+    """Which requests complete their studies at once: those to /studies/{uid}; or those, too, that
+    hold all that has come of a study; or every one; or none."""
     max_requests: Count = 64
     """Requests that may be stored at a time; the next one is answered 503."""
     max_instance: Size | None = None

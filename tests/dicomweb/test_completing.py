@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from router.ingress.uploads import BY_UPLOAD
+from router.dicomweb.completing import BY_UPLOAD
 from tests.dicomweb.uploading import StowRouter, file_of, post_files, study_of
 from tests.e2e.stack import running, wait_until
 
 NEVER = {"completion": {"quiet_after": "10m", "stable_after": "10m"}}
+BY_SILENCE = "all associations released, quiet for 3 s"
 QUIET = {"completion": {"quiet_after": "3s", "stable_after": "10m"}}
 
 
@@ -46,6 +47,30 @@ def test_a_request_that_names_its_study_completes_it_at_once(patient: StowRouter
     assert (revision["instances"], revision["completed_by"]) == (3, BY_UPLOAD)
 
 
+def test_a_request_that_holds_whole_studies_completes_them_at_once(patient: StowRouter) -> None:
+    studies = [study_of(3), study_of(2)]
+
+    post_files(patient, [file_of(one) for study in studies for one in study])
+
+    for study in studies:
+        [revision] = completed(patient, study[0].StudyInstanceUID)
+        assert (revision["instances"], revision["completed_by"]) == (len(study), BY_UPLOAD)
+
+
+def test_a_request_that_holds_all_of_a_study_that_has_grown_completes_it_again(
+    patient: StowRouter,
+) -> None:
+    study = study_of(3)
+    uid = study[0].StudyInstanceUID
+    post_files(patient, [file_of(one) for one in study[:2]])
+    completed(patient, uid)
+
+    post_files(patient, [file_of(one) for one in study])
+
+    wait_until(lambda: len(patient.study(uid)["revisions"]) == 2, "there is another revision")
+    assert [one["instances"] for one in completed(patient, uid)] == [2, 1]
+
+
 def test_a_request_of_which_something_failed_completes_nothing(patient: StowRouter) -> None:
     study, named = study_of(2), study_of(1)
     uid = study[0].StudyInstanceUID
@@ -70,15 +95,34 @@ def test_with_every_a_request_completes_all_its_studies_at_once(tmp_path: Path) 
             assert revision["instances"] == 2
 
 
-def test_a_study_in_several_requests_is_one_revision_when_they_are_over(tmp_path: Path) -> None:
-    router = StowRouter(tmp_path / "router", QUIET)
+def test_of_a_study_in_several_requests_the_first_looks_whole_and_the_others_wait_for_the_last(
+    tmp_path: Path,
+) -> None:
+    revisions = revisions_of_a_study_in_four_requests(StowRouter(tmp_path / "router", QUIET))
+
+    assert [one["instances"] for one in revisions] == [1, 3]
+    assert [one["completed_by"] for one in revisions] == [BY_UPLOAD, BY_SILENCE]
+
+
+def test_with_named_a_study_in_several_requests_is_one_revision_when_they_are_over(
+    tmp_path: Path,
+) -> None:
+    router = StowRouter(tmp_path / "router", QUIET, completes="named")
+
+    [revision] = revisions_of_a_study_in_four_requests(router)
+
+    assert (revision["instances"], revision["completed_by"]) == (4, BY_SILENCE)
+
+
+def revisions_of_a_study_in_four_requests(router: StowRouter) -> list[Any]:
+    """Once all four are complete."""
     study = study_of(4)
     uid = study[0].StudyInstanceUID
     with running(router):
         for one in study:
             post_files(router, [file_of(one)])
-
-        [revision] = completed(router, uid)
-
-    assert revision["instances"] == 4
-    assert revision["completed_by"] == "all associations released, quiet for 3 s"
+        wait_until(
+            lambda: sum(one["instances"] for one in router.study(uid)["revisions"]) == 4,
+            "all are recorded",
+        )
+        return completed(router, uid)

@@ -137,7 +137,6 @@ async def test_while_the_ledger_lags_too_far_requests_are_asked_to_come_again(
             doorway.watched,
             AcceptancePolicy(),
             UploadPolicy("STOW", "ROUTER"),
-            lambda *_: False,
         )
         stow = Stow(uploads, SystemClock(), StowLimits(), readiness=list)
         async with serve_http(stow.application(), "127.0.0.1", 0) as server:

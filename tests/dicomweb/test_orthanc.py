@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from router.dicomweb.completing import BY_UPLOAD
 from tests.corpus import make_ct_series
 from tests.dicomweb.test_completing import completed
 from tests.dicomweb.uploading import a_router_and_its_writer
@@ -29,6 +30,6 @@ def test_a_study_that_orthanc_stores_is_one_revision_of_the_same_bytes(tmp_path:
 
         study = router.get("/studies")["studies"][0]["study_instance_uid"]
         [revision] = completed(router, study)
-        assert revision["instances"] == 25
+        assert (revision["instances"], revision["completed_by"]) == (25, BY_UPLOAD)
         wait_until(lambda: writer.count() == 25, "the writer has it")
         assert sorted(writer.data_sets().values()) == sorted(map(data_set_of, paths))
