@@ -56,7 +56,10 @@ class TransfersDestination:
     async def transfer(
         self, candidate: Candidate, delivery: Delivery, items: Sequence[DeliveryItem]
     ) -> Sequence[Outcome]:
-        """One transaction; see the port. Nothing is sent unless everything is intact."""
+        """One transaction; see the port. Nothing is sent unless everything is intact.
+
+        One that is refused is tried once more: a byte may have changed on the way.
+        """
         try:
             sums = await digests(self._spool, items, "md5")
         except Spoiled as spoiled:
@@ -71,7 +74,7 @@ class TransfersDestination:
                 compresses=isinstance(candidate.reach, WebReach) and candidate.reach.gzip,
             )
             async with self._turns.setdefault(candidate.ae_title, anyio.Lock()):
-                refusal = await transaction.run(sums)
+                refusal = await transaction.run(sums) and await transaction.run(sums)
         return [refusal or STORED] * len(items)
 
     async def commit(
