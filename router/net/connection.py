@@ -10,41 +10,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-import structlog
-
 from router.dicom.association import Association
-from router.dicom.dimse import CStoreRSP, Message, NEventReportRQ, NEventReportRSP
-from router.dicom.events import (
-    Aborted,
-    AssociateRequested,
-    AssociationEvent,
-    CommandReceived,
-    ConnectionLost,
-    DataFragments,
-    MessageEnded,
-    MessageStarted,
-    PeerFault,
-    ReleaseRequested,
-    RequestTimedOut,
-)
-from router.dicom.handlers import (
-    AssociationEnd,
-    AssociationHandler,
-    AssociationInfo,
-    AssociationReceiver,
-    Invoked,
-    PeerAddress,
-)
-from router.dicom.pdu import AssociateRJ, AssociateRQ
-from router.net.invocations import Invocations
-from router.net.operations import Failed, Operations
+from router.dicom.dimse import Message, NEventReportRQ
+from router.dicom.handlers import AssociationEnd, Invoked, PeerAddress
+from router.net.hosted import Host, Hosted
+from router.net.operations import Failed
 from router.net.patience import Patience
-from router.net.returning import Returning
 from router.net.sockets import OptionSocket, acknowledge_quickly, tune
-
-NOWHERE = PeerAddress("unknown", 0)
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +28,8 @@ class ConnectionTimeouts:
     message_s: float = 60.0  # for a message to get on
 
 
-class ConnectionOwner(Protocol):
+class ConnectionOwner(Host, Protocol):
     """What a connection needs of its acceptor."""
-
-    @property
-    def handler(self) -> AssociationHandler:
-        """The service behind the acceptor."""
-        ...
 
     @property
     def timeouts(self) -> ConnectionTimeouts:
@@ -76,18 +43,6 @@ class ConnectionOwner(Protocol):
 
     def connected(self, connection: Connection) -> bool:
         """Note a new connection; False: there are too many."""
-        ...
-
-    def refusal(self, peer: PeerAddress) -> AssociateRJ | None:
-        """Say whether the peer may have another association; why not."""
-        ...
-
-    def associated(self, peer: PeerAddress) -> None:
-        """Count an accepted association."""
-        ...
-
-    def disassociated(self, peer: PeerAddress) -> None:
-        """Count the end of an association."""
         ...
 
     def disconnected(self, connection: Connection) -> None:
@@ -105,18 +60,12 @@ class Connection(asyncio.BufferedProtocol):
         timeouts = owner.timeouts
         self._association = Association.accepting(now, artim_s=timeouts.artim_s)
         self._patience = Patience(timeouts.idle_s, timeouts.message_s, now)
-        self._receiver: AssociationReceiver | None = None
-        self._operations: Operations | None = None
-        self._invocations = Invocations()
-        self._returning = Returning(self._association, self, timeouts.message_s)
-        self._peer = NOWHERE
-        self._calling_ae_title = ""
+        self._hosted = Hosted(self._association, owner, self, self._patience, timeouts.message_s)
         self._rest = memoryview(b"")  # received, but not to be consumed before an answer is sent
         self._is_consuming = False
         self.is_writing_paused = False
         self._is_draining = False
         self._is_half_open = False  # the peer has closed its direction
-        self._has_ended = False
         self._watch: asyncio.TimerHandle | None = None
 
     # -- called by asyncio ------------------------------------------------------------------------
@@ -127,10 +76,9 @@ class Connection(asyncio.BufferedProtocol):
         self._socket: OptionSocket = transport.get_extra_info("socket")
         address = transport.get_extra_info("peername")
         if address:
-            self._peer = PeerAddress(address[0], address[1])
+            self._hosted.peer = PeerAddress(address[0], address[1])
         if not self._owner.connected(self):
-            log.warning("connection refused: too many are open", address=str(self._peer))
-            self._has_ended = True
+            self._hosted.turned_away()
             self._transport.abort()
             return
         tune(self._socket)
@@ -171,7 +119,7 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """Go on: the peer reads."""
         self.is_writing_paused = False
-        self._returning.look()
+        self._hosted.returning.look()
         self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -179,8 +127,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._watch is not None:
             self._watch.cancel()
         self._association.receive_eof(self._loop.time())
-        self._report(f"connection lost: {exc}" if exc else "connection closed by the peer")
-        self._end(AssociationEnd.LOST, "connection closed")
+        self._hosted.lost(f"connection lost: {exc}" if exc else "connection closed by the peer")
+        self._hosted.end(AssociationEnd.LOST, "connection closed")
         self._owner.disconnected(self)
 
     # -- called by the acceptor and by operations -------------------------------------------------
@@ -220,7 +168,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._association.can_send:
             invoked(None)
             return
-        self._invocations.put(context_id, request, data, invoked)
+        self._hosted.invocations.put(context_id, request, data, invoked)
         if not self._is_consuming:
             self._flush()
 
@@ -245,7 +193,7 @@ class Connection(asyncio.BufferedProtocol):
                 taken = association.receive(view[position:], self._loop.time())
                 position += taken
                 for event in association.take_events():
-                    self._handle(event)
+                    self._hosted.handle(event)
                 if not taken:
                     break
         except BaseException:  # of our own making: what is left cannot be made sense of
@@ -276,7 +224,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         data = self._association.data_to_send()
-        data += self._invocations.queue_next(self._association, self._loop.time())
+        data += self._hosted.invocations.queue_next(self._association, self._loop.time())
         if data and not self._transport.is_closing():
             self._transport.write(data)
         if self._association.is_closed:
@@ -295,7 +243,7 @@ class Connection(asyncio.BufferedProtocol):
     def _hang_up(self) -> None:
         """Follow the peer, who has closed its direction of the connection."""
         self._association.receive_eof(self._loop.time())
-        self._report("connection closed by the peer")
+        self._hosted.lost("connection closed by the peer")
         self._close()
 
     def _close(self) -> None:
@@ -304,111 +252,13 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.close()
             self._set_watch(self._loop.time() + self._owner.timeouts.artim_s)
 
-    # -- events -----------------------------------------------------------------------------------
-
-    def _report(self, lost_because: str) -> None:
-        for event in self._association.take_events():
-            if isinstance(event, ConnectionLost):
-                self._end(AssociationEnd.LOST, lost_because)
-            else:
-                self._handle(event)
-
-    def _handle(self, event: AssociationEvent) -> None:
-        match event:
-            case CommandReceived(CStoreRSP() | NEventReportRSP() as response) | MessageEnded(
-                CStoreRSP() | NEventReportRSP() as response
-            ):
-                self._take_answer(response)
-            case DataFragments() | MessageStarted() | MessageEnded() | CommandReceived():
-                if self._operations is not None:
-                    self._operations.handle(event)
-            case AssociateRequested() | ReleaseRequested() if self._association.is_over:
-                pass  # by what the peer sent right behind it
-            case AssociateRequested(request):
-                self._decide(request)
-            case ReleaseRequested():
-                is_whole = not self._association.is_receiving
-                self._association.confirm_release(self._loop.time())
-                if is_whole:
-                    self._end(AssociationEnd.RELEASED, "")
-                else:
-                    self._end(AssociationEnd.LOST, "released in the middle of a message")
-            case Aborted(source, reason):
-                text = f"the peer aborted (source {source}, reason {reason})"
-                self._end(AssociationEnd.ABORTED, text)
-            case PeerFault(text):
-                self._end(AssociationEnd.ABORTED, f"the peer broke the protocol: {text}")
-            case RequestTimedOut():
-                self._end(AssociationEnd.ABORTED, "no association request was received in time")
-            case _:
-                pass  # only a requestor sees the others
-
-    def _take_answer(self, response: CStoreRSP | NEventReportRSP) -> None:
-        """Tell who has asked something of the peer."""
-        if isinstance(response, CStoreRSP):
-            self._returning.answered(response)
-        else:
-            self._invocations.answered(response)
-
-    def _decide(self, request: AssociateRQ) -> None:
-        now = self._loop.time()
-        self._calling_ae_title = request.calling_ae_title
-        refusal = self._owner.refusal(self._peer)
-        if refusal is not None:
-            self._association.reject(refusal, now)
-            self._end(AssociationEnd.ABORTED, "rejected: too many associations")
-            return
-        answer = self._owner.handler.requested(request, self._peer)
-        if isinstance(answer, AssociateRJ):
-            self._association.reject(answer, now)
-            self._has_ended = True  # the handler has its own words for that
-            return
-        self._association.accept(answer, now)
-        info = AssociationInfo(
-            calling_ae_title=request.calling_ae_title,
-            called_ae_title=request.called_ae_title,
-            peer=self._peer,
-            implementation_class_uid=request.user.implementation_class_uid,
-            implementation_version=request.user.implementation_version,
-            contexts=self._association.contexts,
-            invoker=self,
-            returner=self._returning,
-            returned_classes=frozenset(one.sop_class_uid for one in answer.user.roles if one.scp),
-        )
-        self._receiver = self._owner.handler.opened(info)
-        self._operations = Operations(self._receiver, self)
-        self._owner.associated(self._peer)
-
     def _abort(self, text: str) -> None:
         """End the association from our side; the peer may still close the connection itself."""
         self._association.abort(self._loop.time())
         data = self._association.data_to_send()
         if data and not self._transport.is_closing():
             self._transport.write(data)
-        self._end(AssociationEnd.ABORTED, text)
-
-    def _end(self, how: AssociationEnd, reason: str) -> None:
-        """Tell the service, and the log, once."""
-        if self._has_ended:
-            return
-        self._has_ended = True
-        if self._operations is not None:
-            self._operations.abandon()
-        self._invocations.abandon()
-        self._returning.look()
-        if self._receiver is not None:
-            self._owner.disassociated(self._peer)
-            self._receiver.closed(how)
-        was_expected = how is AssociationEnd.RELEASED or not self._patience.received
-        write = log.info if was_expected else log.warning
-        write(
-            f"association {how}" if self._receiver else "connection without association",
-            calling_ae_title=self._calling_ae_title,
-            address=str(self._peer),
-            reason=reason,
-            stores=self._operations.stores if self._operations else 0,
-            received_bytes=self._patience.received,
-        )
+        self._hosted.end(AssociationEnd.ABORTED, text)
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -443,7 +293,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         now, association = self._loop.time(), self._association
         association.expire(now)
-        self._report("")
+        self._hosted.lost("")
         if association.can_send:
             verdict = self._patience.verdict(now, is_owed=association.owed > 0)
             if verdict is not None:
