@@ -48,7 +48,7 @@ lock: $(VENV)/.dev ## resolve the dependencies anew, with hashes
 interop: $(VENV)/.dev peers ## measure every peer in every encoding, print the matrix: INTEROP_ARGS=--write
 	@$(BIN)/python -m tests.interop.matrix $(INTEROP_ARGS)
 
-compose-test: $(VENV)/.dev ## build and start compose/orthanc.yaml, and send: needs Docker (or podman) and compose
+compose-test: $(VENV)/.dev ## build and start what compose/ has, and send: needs Docker (or podman) and compose
 	@$(BIN)/python -m pytest tests/containers/stack.py
 
 faults: $(VENV)/.dev peers ## kill router and writers under load: KILLS=200 SEED=1

@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -32,6 +33,12 @@ ORTHANCS = {
     "BACKUP": "http://127.0.0.1:8092",
 }
 START_WITHIN_S = 120.0
+LIST_KEPT = """
+from pathlib import Path
+from router.dicom.part10 import read_file_header
+for path in Path("/var/lib/dicom-writer").glob("??/??/*"):
+    print(read_file_header(path.read_bytes()).sop_instance_uid)
+"""
 LARGEST_MB = 256
 """What the image of router and writer may hold, in MiB; docs/containers.md has what it holds."""
 
@@ -62,26 +69,29 @@ def answer(url: str) -> Any:
         return None
 
 
+@contextmanager
+def running(name: str, router: str, writers: set[str]) -> Iterator[None]:
+    """One of the files, from when these writers, and no others, are live until it is taken down."""
+    try:
+        must(compose(name, "up", "--detach"))
+        wait_until(lambda: live(router) == writers, "all register", START_WITHIN_S)
+        yield
+    finally:
+        must(compose(name, "down", "--volumes", "--timeout", "30"))
+
+
 @pytest.fixture(scope="module")
 def orthancs() -> Iterator[None]:
     """The architecture of the seed, with real Orthancs."""
-    try:
-        must(compose("orthanc.yaml", "up", "--detach"))
-        wait_until(lambda: live(ROUTER) == set(ORTHANCS), "all register", START_WITHIN_S)
+    with running("orthanc.yaml", ROUTER, set(ORTHANCS)):
         yield
-    finally:
-        must(compose("orthanc.yaml", "down", "--volumes", "--timeout", "20"))
 
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[None]:
     """The router and the writer that comes with it."""
-    try:
-        must(compose("minimal.yaml", "up", "--detach"))
-        wait_until(lambda: live(MINIMAL_ROUTER) == {"BACKUP"}, "it registers", START_WITHIN_S)
+    with running("minimal.yaml", MINIMAL_ROUTER, {"BACKUP"}):
         yield
-    finally:
-        must(compose("minimal.yaml", "down", "--volumes", "--timeout", "30"))
 
 
 def live(router: str) -> set[str]:
@@ -113,6 +123,27 @@ def has(ae_title: str, instances: set[str]) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_compose_takes_the_file(name: str) -> None:
     must(compose(name, "config", "--quiet"))
+
+
+def test_each_writer_of_the_seed_gets_what_its_criteria_say(tmp_path: Path) -> None:
+    """Before the Orthancs are started: both files want the same ports."""
+    with running("seed.yaml", ROUTER, {"GENERIC", "XRAY", "BACKUP"}):
+        ct = send(*make_ct_series(tmp_path / "ct", 4, rows=64, columns=64))
+        dx = send(make_dx(tmp_path / "dx"))
+
+        keeps("generic-writer", ct)
+        keeps("xray-writer", dx)
+        keeps("backup-writer", ct | dx)
+
+
+def keeps(service: str, instances: set[str]) -> None:
+    """A writer of the seed has these instances at last, and no others."""
+    wait_until(lambda: kept(service) == instances, f"{service} has its studies", START_WITHIN_S)
+
+
+def kept(service: str) -> set[str]:
+    """SOP Instance UIDs of the instances that are files on a writer's volume."""
+    return set(must(compose("seed.yaml", "exec", "-T", service, "python", "-c", LIST_KEPT)).split())
 
 
 @pytest.mark.usefixtures("orthancs")
