@@ -63,7 +63,7 @@ class StoredFile:
 
     def try_read_into(self, buffer: memoryview, offset: int) -> int | None:
         """Bytes that need no waiting for a disk, else None."""
-        return read_if_cached(self._descriptor, buffer, offset)
+        return read_if_cached(self._descriptor, [buffer], offset)
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """At least one byte, or none at the end; raises ``OSError``. Blocks."""

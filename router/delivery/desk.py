@@ -82,7 +82,7 @@ class Desk:
         self._destinations = destinations
         self._clock = clock
         self._changed = changed
-        self._taking = anyio.Lock()
+        self._taking = anyio.Lock(fast_acquire=True)
         self._is_shut = False
 
     # -- what the lane decides -------------------------------------------------------------------

@@ -76,7 +76,7 @@ def pending_items(
         .order_by(delivery_item.c.instance_id)
         .limit(limit)
     )
-    items = [item_of(row) for row in rows]
+    items = [item_of(row) for row in rows.all()]
     return with_suspicions(connection, delivery_id, items)
 
 
@@ -223,11 +223,9 @@ def _load_items(
     connection: Connection, current: Delivery, instance_ids: Collection[int]
 ) -> dict[int, _Item]:
     items = {
-        row.instance_id: _Item(
-            row.instance_id, row.state, row.state, row.attempts, row.file_length - row.data_set_skip
-        )
+        instance_id: _Item(instance_id, state, state, attempts, file_length - data_set_skip)
         for some in chunks(instance_ids)
-        for row in connection.execute(
+        for instance_id, state, attempts, file_length, data_set_skip in connection.execute(
             select(
                 delivery_item.c.instance_id,
                 delivery_item.c.state,
@@ -237,7 +235,7 @@ def _load_items(
             )
             .join_from(delivery_item, instance, delivery_item.c.instance_id == instance.c.id)
             .where(delivery_item.c.delivery_id == current.id, delivery_item.c.instance_id.in_(some))
-        )
+        ).all()
     }
     if len(items) < len(instance_ids):
         raise StateConflict(

@@ -90,7 +90,7 @@ SELECT_DELIVERIES: Select[Any] = (
     .join(study, revision.c.study_id == study.c.id)
 )
 
-SELECT_ITEMS: Select[Any] = (
+SELECT_ITEMS: Select[*tuple[Any, ...]] = (
     select(
         instance.c.id,
         instance.c.sop_class_uid,
@@ -188,18 +188,34 @@ def load_delivery(connection: Connection, delivery_id: int) -> Delivery:
     return delivery_of(row)
 
 
-def item_of(row: Row[Any]) -> DeliveryItem:
-    """From a row of ``SELECT_ITEMS``."""
+def item_of(row: Row[*tuple[Any, ...]]) -> DeliveryItem:
+    """From a row of ``SELECT_ITEMS``, in its order: there are more of these than of any other."""
+    (
+        instance_id,
+        sop_class,
+        sop_instance,
+        transfer_syntax,
+        calling,
+        offset,
+        length,
+        file_offset,
+        file_length,
+        data_set_skip,
+        checksum,
+        segment_name,
+        attempts,
+        drops,
+    ) = row
     return DeliveryItem(
-        instance_id=row.id,
-        sop_class_uid=row.sop_class_uid,
-        sop_instance_uid=row.sop_instance_uid,
-        transfer_syntax_uid=row.transfer_syntax_uid,
-        calling_ae_title=row.calling_ae_title,
-        ref=spool_ref(row),
-        checksum=row.checksum,
-        attempts=row.attempts,
-        drops=row.drops,
+        instance_id=instance_id,
+        sop_class_uid=sop_class,
+        sop_instance_uid=sop_instance,
+        transfer_syntax_uid=transfer_syntax,
+        calling_ae_title=calling,
+        ref=SpoolRef(segment_name, offset, length, file_offset, file_length, data_set_skip),
+        checksum=checksum,
+        attempts=attempts,
+        drops=drops,
     )
 
 

@@ -26,6 +26,8 @@ def with_suspicions(
     if not items:
         return items
     found = _accused(connection, delivery_id, items[0].instance_id, items[-1].instance_id)
+    if not found:
+        return items
     return [replace(item, suspicion=found.get(item.instance_id)) for item in items]
 
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 import anyio
 
@@ -165,12 +166,12 @@ class Exchange:
             raise self._loss
         await self._send(self._association.data_buffers(context_id, chunk, last=last))
 
-    async def _send(self, buffers: Sequence[Buffer] = ()) -> None:
+    async def _send(self, buffers: Sequence[Buffer] = (), until: float = inf) -> None:
         """Send what the association has queued, and these buffers after it."""
         queued = self._association.data_to_send()
         self._unsent += [queued, *buffers] if queued else buffers
         while self._unsent:
-            sent = self._try_send() or await self._wait_and_send()
+            sent = self._try_send() or await self._wait_and_send(until)
             self._unsent = after(self._unsent, sent)
 
     def _try_send(self) -> int:
@@ -179,23 +180,21 @@ class Exchange:
         except OSError as error:
             raise self._broken(error) from error
 
-    async def _wait_and_send(self) -> int:
+    async def _wait_and_send(self, until: float) -> int:
         """Send some; listens meanwhile, but only as far as what is heard can be acted on."""
-        timeout_s = self._timeouts.response_s
-        try:
-            with anyio.fail_after(timeout_s):
-                while True:
-                    listens = not (self._rest or self._answers)
-                    await self._stream.wait(readable=listens, writable=True)
-                    if listens:
-                        self._receive()
-                    if self._loss is not None:
-                        raise self._loss
-                    if sent := self._try_send():
-                        return sent
-        except TimeoutError:
-            text = f"{self.peer} took no bytes for {timeout_s:g} s"
-            raise self._lost(PeerTimeout(text)) from None
+        began = self._time()
+        until = min(until, began + self._timeouts.response_s)
+        while self._time() < until:
+            listens = not (self._rest or self._answers)
+            await self._stream.wait(readable=listens, writable=True, until=until)
+            if listens:
+                self._receive()
+            if self._loss is not None:
+                raise self._loss
+            if sent := self._try_send():
+                return sent
+        waited_s = round(until - began, 1)
+        raise self._lost(PeerTimeout(f"{self.peer} took no bytes for {waited_s:g} s"))
 
     # -- in ---------------------------------------------------------------------------------------
 
@@ -213,28 +212,27 @@ class Exchange:
         """Take events that the peer reports, for so long; returns early if the peer is gone."""
         with suppress(AssociationLost), anyio.move_on_after(timeout_s):
             while self.is_open:
-                await self._hear_more()
+                await self._hear_more(inf)
 
     async def _until(self, is_there: Callable[[], bool], timeout_s: float, what: str) -> None:
-        try:
-            with anyio.fail_after(timeout_s):
-                while not is_there():
-                    if self._loss is not None:
-                        raise self._loss
-                    await self._hear_more()
-        except TimeoutError:
-            text = f"{self.peer} did not answer within {timeout_s:g} s ({what})"
-            raise self._lost(PeerTimeout(text)) from None
+        until = self._time() + timeout_s
+        while not is_there():
+            if self._loss is not None:
+                raise self._loss
+            if self._time() >= until:
+                text = f"{self.peer} did not answer within {timeout_s:g} s ({what})"
+                raise self._lost(PeerTimeout(text))
+            await self._hear_more(until)
 
-    async def _hear_more(self) -> None:
+    async def _hear_more(self, until: float) -> None:
         """Say what there is to say, and take what comes next. Between two messages of ours."""
         self._answer_what_was_asked()
-        await self._send()
+        await self._send(until=until)
         if self._rest:
             rest, self._rest = self._rest, b""
             self._take(memoryview(rest))
             return
-        await self._stream.wait(readable=True)
+        await self._stream.wait(readable=True, until=until)
         if self._loss is None:
             self._receive()
 

@@ -10,7 +10,8 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from math import inf
 from typing import Protocol, Self
 
 import anyio
@@ -39,10 +40,13 @@ class ByteStream(Protocol):
         """Bytes received at once; 0 at the end of the stream; None if there are none yet."""
         ...
 
-    async def wait(self, *, readable: bool = False, writable: bool = False) -> None:
+    async def wait(
+        self, *, readable: bool = False, writable: bool = False, until: float = inf
+    ) -> None:
         """Wait until it makes sense to try again what is asked about; may return too early.
 
-        Returns when the stream is closed meanwhile, too.
+        Returns when the stream is closed meanwhile, too, and at ``until``, a time of the event
+        loop: that is cheaper than a time-out around it.
         """
         ...
 
@@ -56,7 +60,10 @@ class TCPStream:
 
     def __init__(self, connection: socket.socket):
         self._socket = connection
-        self._stop_waiting: Callable[[], None] | None = None
+        self._descriptor = connection.fileno()
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_watched = False  # the selector looks whether something can be received
 
     @classmethod
     async def connect(cls, host: str, port: int, timeout_s: float) -> Self:
@@ -107,36 +114,56 @@ class TCPStream:
         acknowledge_quickly(self._socket)
         return size
 
-    async def wait(self, *, readable: bool = False, writable: bool = False) -> None:
+    async def wait(
+        self, *, readable: bool = False, writable: bool = False, until: float = inf
+    ) -> None:
         """Wait until something can be received or sent, as asked for."""
-        loop = asyncio.get_running_loop()
-        descriptor = self._socket.fileno()
-        if descriptor < 0:
+        if self._socket.fileno() < 0:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        ready = loop.create_future()
-
-        def stop() -> None:
-            """Leave the selector before the descriptor can mean another connection."""
-            self._stop_waiting = None
-            loop.remove_reader(descriptor)
-            loop.remove_writer(descriptor)
-            _finish(ready)
-
-        self._stop_waiting = stop
+        waiter = self._waiter = self._loop.create_future()
+        timer = self._loop.call_at(until, _finish, waiter)
+        if readable:
+            self._watch()
+        else:
+            self._look_away()
+        if writable:
+            self._loop.add_writer(self._descriptor, _finish, waiter)
         try:
-            if readable:
-                loop.add_reader(descriptor, _finish, ready)
-            if writable:
-                loop.add_writer(descriptor, _finish, ready)
-            await ready
+            await waiter
         finally:
-            if self._stop_waiting is stop:
-                stop()
+            self._waiter = None
+            timer.cancel()
+            if writable and self._socket.fileno() >= 0:
+                self._loop.remove_writer(self._descriptor)
+
+    def _watch(self) -> None:
+        """Stay in the selector from one wait to the next: most often, nothing comes between."""
+        if not self._is_watched:
+            self._is_watched = True
+            self._loop.add_reader(self._descriptor, self._readable)
+
+    def _readable(self) -> None:
+        if self._waiter is not None:
+            _finish(self._waiter)
+        else:  # it is not the time to receive, and the selector would say it again and again
+            self._look_away()
+
+    def _look_away(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            self._loop.remove_reader(self._descriptor)
 
     def close(self) -> None:
-        """Close the connection, and end a wait for it."""
-        if self._stop_waiting is not None:
-            self._stop_waiting()
+        """Close the connection, and end a wait for it.
+
+        It leaves the selector before its descriptor can mean another connection.
+        """
+        if self._socket.fileno() < 0:
+            return
+        self._look_away()
+        if self._waiter is not None:
+            self._loop.remove_writer(self._descriptor)
+            _finish(self._waiter)
         self._socket.close()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
+from math import inf
 
 from anyio.lowlevel import checkpoint
 
@@ -75,14 +76,17 @@ class TLSStream:
                 buffer[: len(data)] = data
                 return len(data)
 
-    async def wait(self, *, readable: bool = False, writable: bool = False) -> None:
+    async def wait(
+        self, *, readable: bool = False, writable: bool = False, until: float = inf
+    ) -> None:
         """Wait for the network; what is encrypted leaves meanwhile."""
         if readable and self._may_have_more:
             await checkpoint()
             return
         with suppress(OSError):  # whoever tries next hears of it
             self._flush()
-        await self._stream.wait(readable=readable, writable=writable or bool(self._unsent))
+        sends = writable or bool(self._unsent)
+        await self._stream.wait(readable=readable, writable=sends, until=until)
 
     def close(self) -> None:
         """Say that nothing more comes, if that can be said at once, and close the connection."""

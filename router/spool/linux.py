@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 _SYNC_FILE_RANGE_WRITE = 2
@@ -61,19 +61,21 @@ def punch_hole(descriptor: int, offset: int, length: int) -> bool:
     return _fallocate(descriptor, mode, offset, length) == 0
 
 
-def read_if_cached(descriptor: int, buffer: memoryview | bytearray, offset: int) -> int | None:
+def read_if_cached(
+    descriptor: int, buffers: Sequence[memoryview | bytearray], offset: int
+) -> int | None:
     """Read what the page cache holds; None when a disk would have to be waited for."""
     do_not_wait = getattr(os, "RWF_NOWAIT", None)
     if do_not_wait is None:
         return None
     try:
-        return os.preadv(descriptor, [buffer], offset, do_not_wait)
+        return os.preadv(descriptor, buffers, offset, do_not_wait)
     except OSError as error:  # not cached (EAGAIN), no such flag here, a bad block: ask again
         if error.errno != errno.EOPNOTSUPP:
             return None
     with suppress(OSError):
         if _file_system(descriptor) in _IN_MEMORY:  # has no disk, nor knows the flag
-            return os.preadv(descriptor, [buffer], offset)
+            return os.preadv(descriptor, buffers, offset)
     return None
 
 

@@ -119,13 +119,10 @@ class Reader:
         view = self._within(buffer, offset)
         if not view:
             return 0
-        descriptor = self._file.descriptor
         if not self._is_live:
-            mark = bytearray(len(RECLAIMED_MARK))
-            if not read_if_cached(descriptor, mark, self._ref.offset + RECLAIMED_MARK_AT):
-                return None
-            self._look_at(mark)
-        return read_if_cached(descriptor, view, self._ref.data_set_offset + offset) or None
+            return self._try_read_first(view) if offset == 0 else None
+        place = self._ref.data_set_offset + offset
+        return read_if_cached(self._file.descriptor, [view], place) or None
 
     async def read_into(self, buffer: memoryview, offset: int) -> int:
         """Bytes read in a worker thread; see the port."""
@@ -155,6 +152,16 @@ class Reader:
         if not count and len(view):
             raise SpoolFailed(f"{self._file.path} is shorter than its records say: it was damaged")
         return count
+
+    def _try_read_first(self, view: memoryview) -> int | None:
+        """The beginning of the data set, and in the same call what stands before it."""
+        start = self._ref.offset + RECLAIMED_MARK_AT
+        before = bytearray(self._ref.data_set_offset - start)
+        count = read_if_cached(self._file.descriptor, [before, view], start)
+        if count is None or count <= len(before):
+            return None
+        self._look_at(before[: len(RECLAIMED_MARK)])
+        return count - len(before)
 
     def _within(self, buffer: memoryview, offset: int) -> memoryview:
         return buffer[: max(self.length - offset, 0)]

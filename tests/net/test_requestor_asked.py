@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 import anyio
 import pytest
@@ -206,9 +207,11 @@ class CountingStream(TCPStream):
 
     waits = 0
 
-    async def wait(self, *, readable: bool = False, writable: bool = False) -> None:
+    async def wait(
+        self, *, readable: bool = False, writable: bool = False, until: float = inf
+    ) -> None:
         self.waits += 1
-        await super().wait(readable=readable, writable=writable)
+        await super().wait(readable=readable, writable=writable, until=until)
 
 
 async def test_requests_that_cannot_be_answered_yet_keep_nobody_busy() -> None:
