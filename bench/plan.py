@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Figures = Mapping[str, float]
 """What one run came to, by name with its unit."""
 
 Contender = Callable[[], Figures]
+
+ROUTER = "router"
+"""The contender that all this is about."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +73,28 @@ def at_most(limit: float, unit: str = "x") -> Bound:
 
 @dataclass(frozen=True)
 class Ratio:
-    """``of`` divided by ``to``, round by round."""
+    """``of`` divided by ``to``, round by round.
+
+    ``limit`` names the contender that shows what could be reached at all in the router's place.
+    """
 
     load: str
     figure: str
     of: str
     to: str
     bound: Bound
+    limit: str = ""
 
     def __str__(self) -> str:
         return f"{self.of} / {self.to}, {self.figure}"
+
+    @property
+    def reachable(self) -> Ratio | None:
+        """The same of what could be reached; None where nobody shows it."""
+        if not self.limit:
+            return None
+        of, to = (self.limit if name == ROUTER else name for name in (self.of, self.to))
+        return replace(self, of=of, to=to, limit="")
 
     def value(self, outcomes: Outcomes) -> float | None:
         """The median of the ratios; None where nothing can be compared."""

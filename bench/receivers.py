@@ -7,8 +7,10 @@ their best case; the others run as they are shipped.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from tests.peers import PROGRAMS, echoes
 
 TUNED = {"TCP_NODELAY": "1", "TCP_BUFFER_LENGTH": "0"}
 AS_SHIPPED = {"TCP_NODELAY": "0"}
+LIMIT_IN_C = "limit in C"
 
 
 @contextmanager
@@ -215,6 +219,30 @@ def limit(folder: Path) -> Iterator[Receiver]:
         yield receiver
 
 
+@contextmanager
+def limit_in_c(folder: Path) -> Iterator[Receiver]:
+    """The same in C, with one flush for all who wait: what the disk and the machine allow."""
+    port = free_port()
+    folder.mkdir(exist_ok=True)
+    with program([str(_compiled()), str(port), str(folder)], folder / "log.txt") as child:
+        wait_until(lambda: echoes(port, "ROUTER"), "the limit in C answers")
+        yield Receiver(port, child.pid, folder)
+
+
+@cache
+def _compiled() -> Path:
+    """The limit in C, compiled once; gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-limit-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise RuntimeError("there is no C compiler: apt-get install gcc libc6-dev")
+    source = Path(__file__).parent / "limit.c"
+    command = [compiler, "-O2", "-pthread", "-o", str(folder / "limit"), str(source)]
+    subprocess.run(command, check=True, timeout=60)
+    return folder / "limit"
+
+
 RECEIVERS: dict[str, Start] = {
     "router": router,
     "storescp": storescp,
@@ -222,6 +250,7 @@ RECEIVERS: dict[str, Start] = {
     "pynetdicom": pynetdicom,
     "sink": sink,
     "limit": limit,
+    LIMIT_IN_C: limit_in_c,
 }
 
 

@@ -72,8 +72,8 @@ def _claims(scenario: Scenario, outcomes: Mapping[tuple[str, str], Outcome]) -> 
     rows = [_claim(claim, outcomes) for claim in scenario.claims]
     rows = [row for row in rows if row]
     if rows:
-        yield _row(["load", "compared", "measured", "target", "met"])
-        yield _row(["---"] * 5)
+        yield _row(["load", "compared", "measured", "target", "met", "limit"])
+        yield _row(["---"] * 6)
         yield from rows
         yield ""
 
@@ -84,7 +84,14 @@ def _claim(claim: Ratio | Value, outcomes: Mapping[tuple[str, str], Outcome]) ->
     value = claim.value(outcomes)
     shown = "not measured" if value is None else f"{value:.3g}{claim.bound.unit}"
     met = "no" if value is None or not claim.bound.holds(value) else "yes"
-    return _row([claim.load, str(claim), shown, str(claim.bound), met])
+    return _row([claim.load, str(claim), shown, str(claim.bound), met, _limit(claim, outcomes)])
+
+
+def _limit(claim: Ratio | Value, outcomes: Mapping[tuple[str, str], Outcome]) -> str:
+    """What the one that shows what can be reached comes to in the router's place."""
+    reachable = claim.reachable if isinstance(claim, Ratio) else None
+    value = reachable.value(outcomes) if reachable else None
+    return "" if value is None else f"{value:.3g}{claim.bound.unit}"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -15,6 +15,8 @@ need postgresql "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tail -n 1
 need rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server
 need faketime /usr/bin/faketime
 need strace /usr/bin/strace
+need gcc /usr/bin/cc
+need libc6-dev /usr/include/stdio.h
 need openssl /usr/bin/openssl
 need curl /usr/bin/curl
 need odil /usr/bin/odil

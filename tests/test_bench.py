@@ -18,7 +18,7 @@ def test_a_small_round_measures_the_router_beside_its_peers(tmp_path: Path) -> N
     measured = {(one["scenario"], one["contender"]): one for one in json.loads(results.read_text())}
 
     assert not [one["errors"] for one in measured.values() if one["errors"]]
-    for peer in ("router", "storescp", "Orthanc", "pynetdicom", "sink", "limit"):
+    for peer in ("router", "storescp", "Orthanc", "pynetdicom", "sink", "limit", "limit in C"):
         (run,) = measured["ingress", peer]["runs"]
         assert run["instances/s"] > 0
         assert run["failed"] == 0

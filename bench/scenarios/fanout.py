@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.plan import Figures, Ratio, Scale, Scenario, Trial, at_least, at_most
-from bench.receivers import Receiver, empty_folder, orthanc, router
+from bench.receivers import Receiver, empty_folder, limit_in_c, orthanc, router
 from bench.senders import dcmsend, files
 from bench.writers import QUIET_S, all_stored, sections, writers
 from tests.e2e.stack import free_port, wait_until
@@ -19,6 +20,7 @@ from tests.e2e.stack import free_port, wait_until
 SECONDS, EACH = "s", "ms/instance"
 STABLE, POLLING, SHIPPED = "Orthanc, Lua, study", "Orthanc, simple-router", "Orthanc, Lua, shipped"
 DIRECT = "dcmsend to one writer"
+RELAY = "dcmsend, limit in C, 3 dcmsend"
 STABLE_AGE_S, GATHERING_S = 1.0, 0.5
 ORTHANC = Path(__file__).parent.parent / "orthanc"
 PYTHON_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPython.so")
@@ -31,7 +33,9 @@ three folders. What a router waits for on purpose is taken off: the router's `qu
 flush what they receive, the writers do not. "Lua, shipped" is `OnStoredInstance` with all
 programs as they are shipped, and gets fewer instances: compare its time for each.
 "simple-router" is `bench/orthanc/simple_router.py`, with the data loss of the original
-repaired. storescp as the only station, without a router, is "{DIRECT}"."""
+repaired. storescp as the only station, without a router, is "{DIRECT}". "{RELAY}" is
+what C++ comes to in the router's place: dcmsend to the `limit in C` of the durable ingress, and
+then one dcmsend to each of the three writers, side by side, from files that are there already."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,17 @@ def scenario(scale: Scale) -> Scenario:
         load = f"{count} x {size // 1000} kB"
         contenders = {name: partial(measure, name, size, count) for name in ("router",)}
         contenders[DIRECT] = partial(measure_direct, size, count)
+        contenders[RELAY] = partial(measure_relay, size, count)
         if not scale.smoke:
             contenders[STABLE] = partial(measure, STABLE, size, count)
             contenders[POLLING] = partial(measure, POLLING, size, count)
             contenders[SHIPPED] = partial(measure, SHIPPED, size, 60)
         trials.append(Trial(load, contenders))
         claims += [
-            Ratio(load, SECONDS, STABLE, "router", at_least(5)),
-            Ratio(load, SECONDS, POLLING, "router", at_least(7)),
-            Ratio(load, EACH, SHIPPED, "router", at_least(30)),
-            Ratio(load, SECONDS, "router", DIRECT, at_most(2.5)),
+            Ratio(load, SECONDS, STABLE, "router", at_least(5), RELAY),
+            Ratio(load, SECONDS, POLLING, "router", at_least(7), RELAY),
+            Ratio(load, EACH, SHIPPED, "router", at_least(30), RELAY),
+            Ratio(load, SECONDS, "router", DIRECT, at_most(2.5), RELAY),
         ]
     return Scenario("fanout", "One study to three writers", HOW, trials, claims)
 
@@ -75,6 +80,20 @@ def measure_direct(size: int, count: int) -> Figures:
         sent = dcmsend(receivers[0].port, source, tuned=True)
         seconds = all_stored(receivers, count, size) - sent.began
     return {SECONDS: seconds, EACH: seconds / count * 1000}
+
+
+def measure_relay(size: int, count: int) -> Figures:
+    """Store and forward in C and C++: in at one, then out to three."""
+    source = files(size, count)
+    with empty_folder() as folder, writers(folder) as receivers:
+        with limit_in_c(folder / "limit") as relay:
+            came = dcmsend(relay.port, source, tuned=True)
+        with ThreadPoolExecutor(len(receivers)) as senders:
+            sent = list(senders.map(lambda one: dcmsend(one.port, source, tuned=True), receivers))
+        forwarded = all_stored(receivers, count, size) - min(one.began for one in sent)
+    acknowledged = came.ended - came.began
+    seconds = acknowledged + forwarded
+    return {SECONDS: seconds, EACH: seconds / count * 1000, "acknowledged s": acknowledged}
 
 
 def measure(name: str, size: int, count: int) -> Figures:

@@ -42,7 +42,7 @@ killed before its answer. Memory is that of the router, sampled every 120th of t
 
 def scenario(scale: Scale) -> Scenario:
     """The scenario."""
-    day_s = 8.0 if scale.smoke else scale.day_s
+    day_s = 3.0 if scale.smoke else scale.day_s
     load = f"a day in {day_s:.0f} s"
     trial = Trial(load, {"router": partial(measure, day_s)}, once=True)
     claims = [

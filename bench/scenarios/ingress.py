@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.plan import Figures, Ratio, Scale, Scenario, Trial, Value, at_least, at_most
-from bench.receivers import started
+from bench.receivers import LIMIT_IN_C, started
 from bench.senders import generate
 
 RATE = "instances/s"
@@ -17,9 +17,10 @@ and Orthanc (SQLite, `SyncStorageArea`) flush before they acknowledge; storescp 
 flush nothing. All have TCP_NODELAY and PDUs of 128 kB. `sink` takes the bytes through the
 router's upper layer and drops them: it is the generator's ceiling. `limit` (`bench/limit.py`)
 receives in a thread for each association, appends, flushes and answers, and does nothing
-else: what disk and language allow. MB is the resident memory after the load, of all processes
-together; failed counts instances that were not stored and associations that were refused or
-lost."""
+else: what disk and language allow. `limit in C` (`bench/limit.c`) is the same in C: what disk
+and machine allow; the column "limit" has what that comes to in the router's place. MB is the
+resident memory after the load, of all processes together; failed counts instances that were
+not stored and associations that were refused or lost."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Load:
         return f"{self.size // 1000} kB, {self.associations} at a time"
 
 
-ALL = ("router", "storescp", "Orthanc", "pynetdicom", "sink", "limit")
-C_ONLY = ("router", "storescp", "sink", "limit")
+ALL = ("router", "storescp", "Orthanc", "pynetdicom", "sink", "limit", LIMIT_IN_C)
+C_ONLY = ("router", "storescp", "sink", "limit", LIMIT_IN_C)
 
 
 def scenario(scale: Scale) -> Scenario:
@@ -82,7 +83,10 @@ def scenario(scale: Scale) -> Scenario:
         HOW,
         trials,
         [
-            *(Ratio(load, RATE, "router", peer, at_least(x)) for load, peer, x in targets),
+            *(
+                Ratio(load, RATE, "router", peer, at_least(x), LIMIT_IN_C)
+                for load, peer, x in targets
+            ),
             Value(small64, "failed", "router", at_most(0, "")),
             Value(small256, "failed", "router", at_most(0, "")),
         ],
