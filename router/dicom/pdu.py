@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from router.domain.errors import ProtocolError
@@ -359,14 +360,26 @@ def _decode_accept(data: bytes) -> AssociateAC:
 def _decode_proposal(value: bytes) -> ProposedContext:
     if len(value) < 4:
         raise PDUDecodeError("a presentation context is cut short")
+    is_short = len(value) <= _MAX_REMEMBERED_BYTES
+    abstract, syntaxes = (_remembered_syntaxes if is_short else _syntaxes)(value[4:])
+    return ProposedContext(value[0], abstract, syntaxes)
+
+
+def _syntaxes(items: bytes) -> tuple[str, tuple[str, ...]]:
+    """The abstract syntax that is proposed, and the transfer syntaxes."""
     abstract = ""
-    syntaxes = []
-    for kind, inner in _items(value, 4):
+    transfer = []
+    for kind, inner in _items(items, 0):
         if kind == _TRANSFER_SYNTAX:
-            syntaxes.append(_uid(inner))
+            transfer.append(_uid(inner))
         elif kind == _ABSTRACT_SYNTAX:
             abstract = _uid(inner)
-    return ProposedContext(value[0], abstract, tuple(syntaxes))
+    return abstract, tuple(transfer)
+
+
+_MAX_REMEMBERED_BYTES = 512
+_remembered_syntaxes = lru_cache(maxsize=1024)(_syntaxes)
+"""A sender proposes the same each time. What may be strange is bounded, in number and size."""
 
 
 def _decode_result(value: bytes) -> ContextResult:

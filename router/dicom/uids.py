@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 
 from router.domain.dictionary import registered_uids
 
@@ -68,13 +67,11 @@ def is_valid_uid(text: str) -> bool:
     return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
-@cache
 def is_storage_sop_class(uid: str) -> bool:
     """A storage SOP class of the standard, current or retired, whose instances have a study."""
     return uid in _STORAGE
 
 
-@cache
 def is_known_non_storage(uid: str) -> bool:
     """Something of the standard that is not for storing studies: other SOP classes, and what is
     no SOP class at all.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,19 @@ def test_every_transfer_syntax_is_read_as_pydicom_reads_it(uid: str) -> None:
     assert uids.is_big_endian(uid) == (not theirs.is_little_endian)
     jpip = uid in ("1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
     assert uids.is_deflated(uid) == (theirs.is_deflated or jpip)
+
+
+def test_what_the_network_asks_about_is_not_kept() -> None:
+    uids.is_known_non_storage("1.2.3")  # the registry is read once
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            uids.is_storage_sop_class(f"1.2.3.{number}")
+            uids.is_known_non_storage(f"1.2.3.{number}")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000
 
 
 def test_private_and_unknown_syntaxes_are_explicit_little_endian() -> None:
