@@ -193,7 +193,7 @@ class Exchange:
                 raise self._loss
             if sent := self._try_send():
                 return sent
-        waited_s = round(until - began, 1)
+        waited_s = max(0.1, round(until - began, 1))
         raise self._lost(PeerTimeout(f"{self.peer} took no bytes for {waited_s:g} s"))
 
     # -- in ---------------------------------------------------------------------------------------

@@ -122,13 +122,13 @@ class TCPStream:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         waiter = self._waiter = self._loop.create_future()
         timer = self._loop.call_at(until, _finish, waiter)
-        if readable:
-            self._watch()
-        else:
-            self._look_away()
-        if writable:
-            self._loop.add_writer(self._descriptor, _finish, waiter)
         try:
+            if readable:
+                self._watch()
+            else:
+                self._look_away()
+            if writable:
+                self._loop.add_writer(self._descriptor, _finish, waiter)
             await waiter
         finally:
             self._waiter = None
@@ -139,8 +139,8 @@ class TCPStream:
     def _watch(self) -> None:
         """Stay in the selector from one wait to the next: most often, nothing comes between."""
         if not self._is_watched:
-            self._is_watched = True
             self._loop.add_reader(self._descriptor, self._readable)
+            self._is_watched = True
 
     def _readable(self) -> None:
         if self._waiter is not None:
