@@ -20,7 +20,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=32.0, help="for everything together")
+    parser.add_argument("--minutes", type=float, default=45.0, help="for everything together")
     parser.add_argument("--day", type=float, default=600.0, help="seconds of the simulated day")
     parser.add_argument("--only", default=",".join(SCENARIOS), help="of: %(default)s")
     parser.add_argument("--smoke", action="store_true", help="one small round of everything")

@@ -1,7 +1,8 @@
 /* What this disk and this machine allow: limit PORT FOLDER.
  *
  * A thread for each association receives, appends to one file that all share, flushes it
- * (fdatasync, one for all who wait), and answers. It looks at no data set, keeps no books, and
+ * (fdatasync, one for all who wait), and answers. The file has its room beforehand, as zeros, so
+ * that a flush changes nothing but blocks; for that it needs ROOM bytes. It looks at no data set, keeps no books, and
  * could not recover what it has written. It takes PDUs with one presentation data value each, and
  * command sets in one fragment, as all senders of the benchmark make them.
  */
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 enum { P_DATA = 4, RELEASE_RQ = 5, COMMAND = 1, LAST = 2, C_ECHO_RQ = 0x0030 };
+#define ROOM (512ll << 20)
 enum { MAX_PDU = 131072, BUFFER = MAX_PDU + 64, NO_DATA_SET = 0x0101 };
 
 static int file;
@@ -67,6 +69,13 @@ static void flush(void) {
         pthread_cond_broadcast(&flushed);
     }
     pthread_mutex_unlock(&lock);
+}
+
+/* Zeros where records will be, on stable storage. */
+static int make_room(void) {
+    static const uint8_t zeros[1 << 20];
+    for (off_t at = 0; at < ROOM; at += (off_t)sizeof zeros) write_all(zeros, sizeof zeros, at);
+    return fdatasync(file);
 }
 
 static int receive(int peer, uint8_t *into, size_t size) {
@@ -199,7 +208,7 @@ int main(int count, char **arguments) {
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(arguments[1]))};
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (file < 0 || bind(listener, (struct sockaddr *)&here, sizeof here) || listen(listener, 1024)) {
+    if (file < 0 || make_room() || bind(listener, (struct sockaddr *)&here, sizeof here) || listen(listener, 1024)) {
         perror("limit");
         return 1;
     }

@@ -221,7 +221,7 @@ def limit(folder: Path) -> Iterator[Receiver]:
 
 @contextmanager
 def limit_in_c(folder: Path) -> Iterator[Receiver]:
-    """The same in C, with one flush for all who wait: what the disk and the machine allow."""
+    """In C, into room made beforehand, one flush for all who wait: what the machine allows."""
     port = free_port()
     folder.mkdir(exist_ok=True)
     with program([str(_compiled()), str(port), str(folder)], folder / "log.txt") as child:

@@ -69,22 +69,21 @@ def _by_load(outcomes: Mapping[tuple[str, str], Outcome]):  # type: ignore[no-un
 
 
 def _claims(scenario: Scenario, outcomes: Mapping[tuple[str, str], Outcome]) -> Iterable[str]:
-    rows = [_claim(claim, outcomes) for claim in scenario.claims]
-    rows = [row for row in rows if row]
+    loads = {load for load, _ in outcomes}
+    rows = [_claim(claim, outcomes) for claim in scenario.claims if claim.load in loads]
     if rows:
-        yield _row(["load", "compared", "measured", "target", "met", "limit"])
-        yield _row(["---"] * 6)
-        yield from rows
+        shown = 6 if any(limit for *_, limit in rows) else 5
+        yield _row(["load", "compared", "measured", "target", "met", "limit"][:shown])
+        yield _row(["---"] * shown)
+        yield from (_row(row[:shown]) for row in rows)
         yield ""
 
 
-def _claim(claim: Ratio | Value, outcomes: Mapping[tuple[str, str], Outcome]) -> str:
-    if not any(load == claim.load for load, _ in outcomes):
-        return ""
+def _claim(claim: Ratio | Value, outcomes: Mapping[tuple[str, str], Outcome]) -> Sequence[str]:
     value = claim.value(outcomes)
     shown = "not measured" if value is None else f"{value:.3g}{claim.bound.unit}"
     met = "no" if value is None or not claim.bound.holds(value) else "yes"
-    return _row([claim.load, str(claim), shown, str(claim.bound), met, _limit(claim, outcomes)])
+    return [claim.load, str(claim), shown, str(claim.bound), met, _limit(claim, outcomes)]
 
 
 def _limit(claim: Ratio | Value, outcomes: Mapping[tuple[str, str], Outcome]) -> str:

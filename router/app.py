@@ -239,7 +239,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             Completes(settings.stow.completes),
             ledger.arrived_instances,
             recorder.flush,
-            completion.complete_now,
+            completion.complete_unless_held,
         )
         stow = Stow(
             uploads,
@@ -247,7 +247,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningRouter]:
             wiring.stow_limits(settings),
             phase,
             stow_token(settings),
-            whole.conclude,
+            afterwards=whole.conclude,
         )
         listening = await stack.enter_async_context(_serve_stow(settings, stow))
         for watched in settings.watch:

@@ -35,7 +35,8 @@ programs as they are shipped, and gets fewer instances: compare its time for eac
 "simple-router" is `bench/orthanc/simple_router.py`, with the data loss of the original
 repaired. storescp as the only station, without a router, is "{DIRECT}". "{RELAY}" is
 what C++ comes to in the router's place: dcmsend to the `limit in C` of the durable ingress, and
-then one dcmsend to each of the three writers, side by side, from files that are there already."""
+then one dcmsend to each of the three writers, side by side, from files that are there already;
+it is the "limit"."""
 
 
 @dataclass(frozen=True)

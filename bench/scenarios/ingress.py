@@ -17,8 +17,9 @@ and Orthanc (SQLite, `SyncStorageArea`) flush before they acknowledge; storescp 
 flush nothing. All have TCP_NODELAY and PDUs of 128 kB. `sink` takes the bytes through the
 router's upper layer and drops them: it is the generator's ceiling. `limit` (`bench/limit.py`)
 receives in a thread for each association, appends, flushes and answers, and does nothing
-else: what disk and language allow. `limit in C` (`bench/limit.c`) is the same in C: what disk
-and machine allow; the column "limit" has what that comes to in the router's place. MB is the
+else: what the language allows. `limit in C` (`bench/limit.c`) does it in C, all into one file
+whose room was made before, with one flush for all who wait: what disk and machine allow. The
+column "limit" has what that comes to in the router's place. MB is the
 resident memory after the load, of all processes together; failed counts instances that were
 not stored and associations that were refused or lost."""
 

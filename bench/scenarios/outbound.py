@@ -20,7 +20,8 @@ One study of 525 kB instances goes to one writer as it is shipped (Nagle's algor
 of 16 kB). For the router the time is that of the delivery's attempt, from its first
 connection to its last answer, two associations (the default). For dcmsend it is from its
 association request to its end, tuned nowhere. "generator" is `bench.generator` over two
-associations: it sends what was encoded beforehand, so it shows what the writer can take."""
+associations: it sends what was encoded beforehand, so it shows what the writer can take, and is
+the "limit"."""
 
 
 def writer(name: str, folder: Path) -> AbstractContextManager[Receiver]:
@@ -58,6 +59,7 @@ def measure_generator(name: str, count: int) -> Figures:
     """The generator to one writer."""
     with empty_folder() as folder, writer(name, folder / name) as receiver:
         said = generate(receiver.port, size=525_000, instances=count, associations=2)
+        assert said["stored"] == count, said
     return {RATE: said["per_second"], "instances": count}
 
 

@@ -14,7 +14,7 @@ FAST: dict[str, Start] = {"router": router, "sink": sink, LIMIT_IN_C: limit_in_c
 HOW = """\
 `dcmsend` sends files over one association, from its association request to its end; all
 programs as they are shipped, so with Nagle's algorithm on. `limit in C` is that of the durable
-ingress above; `sink` drops the bytes, so it is dcmsend's own ceiling."""
+ingress above, and the "limit"; `sink` drops the bytes, so it is dcmsend's own ceiling."""
 
 
 def scenario(scale: Scale) -> Scenario:

@@ -44,8 +44,6 @@ class StowUpload:
         self._service = service
         self._study = study_instance_uid
         self._sealed: list[Arrival] = []
-        self.stored: dict[str, set[str]] = {}
-        self.failures = 0
 
     def begin(self, header: FileHeader) -> _Part:
         """An instance begins to arrive."""

@@ -219,6 +219,15 @@ class CompletionService:
         self._schedule(study_instance_uid)
         return True
 
+    def complete_unless_held(self, study_instance_uid: str, because: str) -> bool:
+        """Like ``complete_now``, but what is held for a person waits for that person."""
+        entry = self._open.get(study_instance_uid)
+        return (
+            entry is not None
+            and not entry.is_held
+            and self.complete_now(study_instance_uid, because)
+        )
+
     # -- its own task -----------------------------------------------------------------------------
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:

@@ -61,6 +61,10 @@ async def _as_it_is(_upload: PartTaker, outcome: Outcome) -> Outcome:
     return outcome
 
 
+async def _nothing(_upload: PartTaker, _outcome: Outcome) -> None:
+    return
+
+
 class Stow(Generic[T]):
     """The Store transaction (PS3.18 section 10.5)."""
 
@@ -72,10 +76,12 @@ class Stow(Generic[T]):
         readiness: Callable[[], Sequence[str]],
         token: str | None = None,
         conclude: Callable[[T, Outcome], Awaitable[Outcome]] = _as_it_is,
+        afterwards: Callable[[T, Outcome], Awaitable[None]] = _nothing,
         token_name: str = "stow.token_file",  # noqa: S107 - what it is called
     ):
         """``conclude`` has the last word about what became of a request.
 
+        ``afterwards`` is called when that has been answered, whether or not the answer arrived.
         ``token_name`` is what people know the token by.
         """
         self._uploads = uploads
@@ -85,6 +91,7 @@ class Stow(Generic[T]):
         self._token = token
         self._token_name = token_name
         self._conclude = conclude
+        self._afterwards = afterwards
         self._requests = 0
         self._idle = anyio.Event()
 
@@ -122,7 +129,13 @@ class Stow(Generic[T]):
             limit = self._limits.max_instance_bytes
             outcome = await store(self._body(request.content), reader, upload, limit)
             outcome = await self._conclude(upload, outcome)
-            return await _answer(request, outcome)
+            try:
+                response = await _answer(request, outcome)
+                await response.prepare(request)
+                await response.write_eof()
+            finally:
+                await self._afterwards(upload, outcome)
+            return response
         finally:
             self._requests -= 1
             if not self._requests:

@@ -22,6 +22,7 @@ class Result:
     sop_instance_uid: str
     status: int
     reason: str
+    study_instance_uid: str = ""
 
     @property
     def is_stored(self) -> bool:

@@ -55,7 +55,8 @@ async def store(
                     case PartEnds() if part is not None:
                         ended, part = part, None
                         status, reason = await ended.finish()
-                        outcome.results.append(Result(*ended.identity, status, reason))
+                        study = ended.study_instance_uid
+                        outcome.results.append(Result(*ended.identity, status, reason, study))
         if not reader.is_finished:
             raise BodyBrokenOff("the closing boundary is missing")
         is_whole = True

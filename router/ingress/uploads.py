@@ -12,7 +12,7 @@ from typing import Protocol
 
 import anyio
 
-from router.dicom import statuses, uids
+from router.dicom import uids
 from router.dicom.handlers import Answer
 from router.dicom.negotiation import AcceptancePolicy, accepts_sop_class
 from router.dicom.part10 import FileHeader, FileHeaderReader
@@ -62,10 +62,7 @@ class PartReception(Protocol):
 
 
 class PartTaker(Protocol):
-    """Takes the instances of one upload. What its fields are is said of :class:`Upload`."""
-
-    stored: dict[str, set[str]]
-    failures: int
+    """Takes the instances of one upload."""
 
     def begin(self, header: FileHeader) -> PartReception:
         """An instance begins to arrive, whose File Meta group said this."""
@@ -113,11 +110,7 @@ class Uploads:
 
 
 class Upload:
-    """One request that brings instances, one after the other.
-
-    ``stored`` has by Study Instance UID which SOP Instance UIDs it has brought, ``failures`` is how
-    many instances were not taken.
-    """
+    """One request that brings instances, one after the other."""
 
     def __init__(
         self,
@@ -132,8 +125,6 @@ class Upload:
         self._watch = watch
         self.source = source
         self.study_instance_uid = study_instance_uid
-        self.stored: dict[str, set[str]] = {}
-        self.failures = 0
 
     def begin(self, header: FileHeader) -> Reception:
         """An instance begins to arrive, whose File Meta group said this."""
@@ -169,8 +160,9 @@ class Upload:
 class FileReception:
     """One file while it arrives: its File Meta group first, then its data set.
 
-    ``identity`` is its SOP class and instance, empty until they are known. ``fault`` says that it
-    cannot be a file, whatever comes.
+    ``identity`` is its SOP class and instance, empty until they are known, as is
+    ``study_instance_uid`` until it is whole. ``fault`` says that it cannot be a file, whatever
+    comes.
     """
 
     def __init__(self, upload: PartTaker, max_bytes: int | None, fault: str = ""):
@@ -180,6 +172,7 @@ class FileReception:
         self._head = FileHeaderReader()
         self._reception: PartReception | None = None
         self.identity = ("", "")
+        self.study_instance_uid = ""
         if fault:
             self._reception = upload.refuse(CannotUnderstand(fault))
 
@@ -230,11 +223,7 @@ class FileReception:
 
         reception.finish(answer_with)
         await answered.wait()
-        if statuses.is_stored(answer[0]):
-            study_uid, (_, sop_instance_uid) = reception.study_instance_uid, self.identity
-            self._upload.stored.setdefault(study_uid, set()).add(sop_instance_uid)
-        else:
-            self._upload.failures += 1
+        self.study_instance_uid = reception.study_instance_uid
         return answer
 
     def abandon(self) -> None:

@@ -79,6 +79,15 @@ async def test_a_held_study_waits_until_somebody_says_that_it_is_complete() -> N
         assert desk.service.open_studies == 0
 
 
+async def test_a_request_that_holds_all_of_a_held_study_is_no_person() -> None:
+    async with a_desk(HOLD) as desk:
+        await trickle(desk, minutes=5)
+        assert not desk.service.complete_unless_held(STUDY, "a request held all of it")
+        await desk.wait(3600)
+        assert desk.books.closed == []
+        assert len(desk.books.held) == 1
+
+
 async def test_late_instances_join_the_study_that_is_held() -> None:
     async with a_desk(HOLD) as desk:
         await trickle(desk, minutes=5)

@@ -98,7 +98,7 @@ class TransfersPeer:
             case ("PUT", ["transfers", "push", name, number]) if name in self.open:
                 return await self._store(request, self.open[name], int(number))
             case ("POST", ["transfers", "push", name, "commit"]) if name in self.open:
-                return await self._commit(self.open.pop(name))
+                return await self._commit(name)
             case ("DELETE", ["transfers", "push", name]) if name in self.open:
                 del self.open[name]
                 self.discarded += 1
@@ -127,7 +127,8 @@ class TransfersPeer:
         transaction.store(number, self.on_the_way(body))
         return web.json_response({})
 
-    async def _commit(self, transaction: Transaction) -> web.StreamResponse:
+    async def _commit(self, number: str) -> web.StreamResponse:
+        transaction = self.open[number]
         for name, content in transaction.instances.items():
             if hashlib.md5(content, usedforsecurity=False).hexdigest() != transaction.sums[name]:
                 message = f"Bad MD5 sum in a transfered DICOM instance: {name}"
@@ -138,6 +139,7 @@ class TransfersPeer:
                     body = BytesIO(content)
                     async with session.post(f"{self.orthanc}/instances", data=body):
                         pass
+        del self.open[number]  # as the plugin does it: one that is refused stays
         self.committed.append({name: bytes(one) for name, one in transaction.instances.items()})
         return web.json_response({})
 

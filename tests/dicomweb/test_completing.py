@@ -98,7 +98,15 @@ def test_with_every_a_request_completes_all_its_studies_at_once(tmp_path: Path) 
 def test_of_a_study_in_several_requests_the_first_looks_whole_and_the_others_wait_for_the_last(
     tmp_path: Path,
 ) -> None:
-    revisions = revisions_of_a_study_in_four_requests(StowRouter(tmp_path / "router", QUIET))
+    router = StowRouter(tmp_path / "router", QUIET)
+    study = study_of(4)
+    uid = study[0].StudyInstanceUID
+    with running(router):
+        post_files(router, [file_of(study[0])])
+        completed(router, uid)
+        for one in study[1:]:
+            post_files(router, [file_of(one)])
+        revisions = all_four(router, uid)
 
     assert [one["instances"] for one in revisions] == [1, 3]
     assert [one["completed_by"] for one in revisions] == [BY_UPLOAD, BY_SILENCE]
@@ -109,20 +117,20 @@ def test_with_named_a_study_in_several_requests_is_one_revision_when_they_are_ov
 ) -> None:
     router = StowRouter(tmp_path / "router", QUIET, completes="named")
 
-    [revision] = revisions_of_a_study_in_four_requests(router)
-
-    assert (revision["instances"], revision["completed_by"]) == (4, BY_SILENCE)
-
-
-def revisions_of_a_study_in_four_requests(router: StowRouter) -> list[Any]:
-    """Once all four are complete."""
     study = study_of(4)
     uid = study[0].StudyInstanceUID
     with running(router):
         for one in study:
             post_files(router, [file_of(one)])
-        wait_until(
-            lambda: sum(one["instances"] for one in router.study(uid)["revisions"]) == 4,
-            "all are recorded",
-        )
-        return completed(router, uid)
+        [revision] = all_four(router, uid)
+
+    assert (revision["instances"], revision["completed_by"]) == (4, BY_SILENCE)
+
+
+def all_four(router: StowRouter, study_uid: str) -> list[Any]:
+    """The revisions of a study of four instances once all of them are complete."""
+    wait_until(
+        lambda: sum(one["instances"] for one in router.study(study_uid)["revisions"]) == 4,
+        "all are recorded",
+    )
+    return completed(router, study_uid)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 import pytest
 
 from router.dicomweb import completing
 from router.dicomweb.completing import Completes, WholeStudies
+from router.dicomweb.results import Result
 from router.dicomweb.storing import Outcome
 from router.domain.errors import LedgerFailed
 
 
 @dataclass
-class OneInstance:
-    """What an upload says when it is over."""
+class ToAnyStudy:
+    """A request without a UID in its URL."""
 
     study_instance_uid: str = ""
-    stored: dict[str, set[str]] = field(default_factory=lambda: {"1.2": {"1.2.3"}})
-    failures: int = 0
 
 
 async def concluded(
@@ -35,7 +34,7 @@ async def concluded(
 
     whole = WholeStudies(Completes.WHOLE, arrived, caught_up, complete_now)
     with anyio.fail_after(30):
-        await whole.conclude(OneInstance(), Outcome())
+        await whole.conclude(ToAnyStudy(), Outcome([Result("", "1.2.3", 0, "", "1.2")]))
     return complete
 
 

@@ -116,16 +116,16 @@ class _Transaction:
         """Open, fill, commit; discard it if anything fails. What Orthanc says if it refuses it."""
         buckets = plan_buckets([file_length(item) for item in self._items])
         path = await self._open(sums, buckets)
+        is_over = False
         try:
             await self._fill(path, buckets)
-            return await self._commit(path)
-        except BaseException:
-            with (
-                anyio.move_on_after(DISCARD_WITHIN_S, shield=True),
-                suppress(RouterError),
-            ):
-                await self._session.ask("DELETE", path)
-            raise
+            refusal = await self._commit(path)
+            is_over = refusal is None
+            return refusal
+        finally:
+            if not is_over:  # one that was refused, too, stays there until it is discarded
+                with anyio.move_on_after(DISCARD_WITHIN_S, shield=True), suppress(RouterError):
+                    await self._session.ask("DELETE", path)
 
     async def _open(self, sums: Sequence[str], buckets: Sequence[Bucket]) -> str:
         request = {
