@@ -18,6 +18,7 @@ need strace /usr/bin/strace
 need gcc /usr/bin/cc
 need libc6-dev /usr/include/stdio.h
 need openssl /usr/bin/openssl
+need haproxy /usr/sbin/haproxy
 need curl /usr/bin/curl
 need odil /usr/bin/odil
 need ctn /usr/bin/send_image

@@ -39,6 +39,7 @@ PROGRAMS = {
     "nats": Path("/usr/sbin/nats-server"),
     "postgresql": POSTGRESQL / "postgres",
     "rabbitmq": Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),  # /usr/sbin has one for root only
+    "haproxy": Path("/usr/sbin/haproxy"),
     "faketime": Path("/usr/bin/faketime"),
     "strace": Path("/usr/bin/strace"),
     "odil": Path("/usr/bin/odil"),
@@ -229,6 +230,26 @@ def orthanc(
     with process(command, folder / "orthanc.log", ends_by):
         wait_until(lambda: _answers(peer), "Orthanc answers")
         yield peer
+
+
+@contextmanager
+def haproxy(folder: Path, to: int, certificate: Path, clients: Path) -> Iterator[int]:
+    """HAProxy before an HTTP server on this machine; its port, which speaks TLS.
+
+    ``certificate`` has its key in the same file; only clients that ``clients`` vouches for get in.
+    """
+    require("haproxy")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    (folder / "haproxy.cfg").write_text(
+        "defaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n"
+        f"listen door\n bind 127.0.0.1:{port} ssl crt {certificate} ca-file {clients} "
+        f"verify required\n server inside 127.0.0.1:{to}\n"
+    )
+    command = [str(PROGRAMS["haproxy"]), "-W", "-f", str(folder / "haproxy.cfg")]
+    with process(command, folder / "haproxy.log"):
+        wait_until(lambda: listens(port), "HAProxy listens")
+        yield port
 
 
 def orthanc_plugin(name: str) -> str:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -29,7 +30,9 @@ from tests.delivery.spooled import item_of, put
 from tests.e2e.stack import WriterProcess, data_set_of, free_port, running, wait_until
 from tests.ingress.doorway import CT, PLAIN, SERIES, STUDY, attributes, encoded
 from tests.interop.conftest import dcmsend, live_router
-from tests.peers import listens, orthanc, orthanc_plugin
+from tests.net.certificates import Identity as Certified
+from tests.net.certificates import make_identity
+from tests.peers import haproxy, listens, orthanc, orthanc_plugin
 
 
 async def test_a_dicomweb_server_holds_the_same_bytes(data_folder: Path, tmp_path: Path) -> None:
@@ -93,9 +96,42 @@ def orthanc_with_a_password(folder: Path) -> Iterator[Door]:
         )
 
 
+@contextmanager
+def orthanc_behind_a_proxy_that_knows_certificates(folder: Path) -> Iterator[Door]:
+    """Debian's Orthanc ends in a segmentation fault when it is shown one."""
+    server, right, wrong = (make_identity(folder, name) for name in ("server", "right", "wrong"))
+    both = folder / "both.pem"
+    both.write_bytes(server.certificate.read_bytes() + server.key.read_bytes())
+    shown = folder / "shown.pem"
+
+    def show(identity: Certified) -> None:
+        shown.write_bytes(identity.certificate.read_bytes() + identity.key.read_bytes())
+
+    show(wrong)
+    with (
+        orthanc(folder, Plugins=[orthanc_plugin("OrthancDicomWeb")]) as peer,
+        haproxy(folder / "proxy", url_port(peer.url), both, right.certificate) as port,
+    ):
+        tls = f"{{authority: {server.certificate}, certificate: {shown}}}"
+        yield Door(
+            f"url: 'https://127.0.0.1:{port}/dicom-web', tls: {tls}",
+            peer.data_sets,
+            lambda: show(right),
+            "certificate",
+        )
+
+
+def url_port(url: str) -> int:
+    """The port that a URL names."""
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
 DOORS: dict[str, Callable[[Path], AbstractContextManager[Door]]] = {
     "bearer token, the embedded writer": the_writer_with_a_bearer_token,
     "basic, Orthanc": orthanc_with_a_password,
+    "certificate, HAProxy before Orthanc": orthanc_behind_a_proxy_that_knows_certificates,
 }
 
 
