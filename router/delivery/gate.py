@@ -75,7 +75,7 @@ class Gate:
         return None
 
     async def probe(self, candidate: Candidate) -> str:
-        """Ask whether the candidate is there (C-ECHO), after it failed again and again.
+        """Ask whether the candidate is there, after it failed again and again.
 
         The reason why it is not fit to be sent to; empty: it is. One that does not know C-ECHO, but
         accepts the association, is there.
@@ -87,7 +87,7 @@ class Gate:
         except Exception as error:
             if not isinstance(error, EXPECTED):
                 log.exception("a candidate could not be probed", ae_title=candidate.ae_title)
-            return f"C-ECHO in vain: {told(error)}"
+            return f"probed in vain: {told(error)}"
         self._health.probed()
         return ""
 

@@ -128,7 +128,7 @@ async def test_after_repeated_back_offs_a_candidate_is_probed_before_anything_is
         assert (writer.tried, writer.probed) == (2, 2)
         waiting = (await hospital.detail(delivery)).delivery
         (lane,) = dispatcher.statistics()
-        assert lane.last_error == "C-ECHO in vain: XRAY: connection refused"
+        assert lane.last_error == "probed in vain: XRAY: connection refused"
         assert (waiting.state, waiting.attempts) == (DeliveryState.RETRYING, 2)
         writer.is_up = True
         await hospital.delivered(delivery, within_s=20)

@@ -117,7 +117,7 @@ def orthanc_behind_a_proxy_that_knows_certificates(folder: Path) -> Iterator[Doo
             f"url: 'https://127.0.0.1:{port}/dicom-web', tls: {tls}",
             peer.data_sets,
             lambda: show(right),
-            "certificate",
+            "does not accept the certificate that we show",
         )
 
 

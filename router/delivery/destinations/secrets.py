@@ -39,7 +39,12 @@ def tls_fault(error: BaseException) -> str:
     for alert in alerts:
         if reason := getattr(alert, "verify_message", ""):
             return f"its certificate is not trusted: {reason}"
-    return f"TLS failed: {alerts[-1].reason or alerts[-1]}" if alerts else ""
+    if not alerts:
+        return ""
+    said = alerts[-1].reason or str(alerts[-1])
+    if "ALERT" in said and ("CERTIFICATE" in said or "UNKNOWN_CA" in said):
+        return f"it does not accept the certificate that we show: {said}"
+    return f"TLS failed: {said}"
 
 
 def hint_of(error: BaseException) -> str:
