@@ -400,9 +400,7 @@ async def test_a_candidate_that_does_not_know_our_certificate_takes_nothing(
     router = make_identity(tmp_path, "router")
     context = server.server_context(trusts=router)
     async with web_writer(context) as writer:
-        with pytest.raises(
-            CandidateUnavailable, match=r"not accept the certificate that we show"
-        ):
+        with pytest.raises(CandidateUnavailable, match=r"not accept the certificate that we show"):
             await case.send(writer, await case.items(1), tls=TlsFiles(str(server.certificate)))
 
 
