@@ -194,16 +194,16 @@ def zeros(head: bytes, mebibytes: int, tail: bytes) -> Iterator[bytes]:
     yield tail
 
 
-@pytest.mark.parametrize("is_dicom", [True, False])
+@pytest.mark.parametrize(("is_dicom", "mebibytes"), [(True, 10 * 1024), (False, 512)])
 def test_a_huge_part_is_refused_in_little_memory_and_the_others_are_stored(
-    router: StowRouter, *, is_dicom: bool
+    router: StowRouter, *, is_dicom: bool, mebibytes: int
 ) -> None:
     small, huge, last = study_of(3)
     content = file_of(huge) if is_dicom else b""
     memory = router.resident_bytes
     body = zeros(
         part(file_of(small)) + part(content)[:-2],
-        512,
+        mebibytes,
         b"\r\n" + part(file_of(last)) + CLOSING,
     )
 
