@@ -1,7 +1,7 @@
 """A ledger, and a spool, with a past: as many studies and instances as years would bring.
 
 The rows are those that the router itself writes, put in directly, a chunk in a statement. Spool
-files have their real size on the disk, but only their headers and last records are written.
+files have their real size on the disk, but only their headers are written.
 """
 
 from __future__ import annotations

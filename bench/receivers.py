@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,13 +100,7 @@ Start = Callable[[Path], AbstractContextManager[Receiver]]
 
 def wait_quickly(condition: Callable[[], Any], what: str, patience_s: float = 60.0) -> Any:
     """As ``wait_until``, but looks more often."""
-    deadline = time.monotonic() + patience_s
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)  # noqa: TID251 - looking at another process from outside
-    raise AssertionError(f"not within {patience_s:.0f} s: {what}")
+    return wait_until(condition, what, patience_s, every_s=0.02)
 
 
 def settings(folder: Path, sections: Mapping[str, Any]) -> tuple[Path, int, int]:

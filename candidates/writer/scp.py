@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 import anyio
 import structlog
@@ -23,7 +22,7 @@ from candidates.writer.index.recording import Arrival
 from candidates.writer.tags import ATTRIBUTES
 from router.dicom import statuses, uids
 from router.dicom.dimse import CStoreRQ, Message
-from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress, Respond
+from router.dicom.handlers import AssociationEnd, AssociationInfo, Operation, PeerAddress, Respond
 from router.dicom.negotiation import AcceptancePolicy, AcceptedContext, negotiate
 from router.dicom.part10 import file_header
 from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ
@@ -50,21 +49,6 @@ def can_be_kept(uid: str) -> bool:
     Careless senders have such UIDs, and their studies must be kept as well.
     """
     return _USABLE.fullmatch(uid) is not None
-
-
-class Operation(Protocol):
-    """A service beside storage; runs elsewhere."""
-
-    def request(
-        self,
-        info: AssociationInfo,
-        message: Message,
-        context: AcceptedContext,
-        data: bytes | None,
-        respond: Respond,
-    ) -> bool:
-        """Take a request, to respond to it now or later; False: it is none of this service."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class StowUpload:
 
     async def conclude(self, outcome: Outcome) -> Outcome:
         """Commit all of the request, or say of each instance that it is not stored."""
-        if outcome.broken or not all(result.is_stored for result in outcome.results):
+        if not outcome.is_all_stored:
             self._discard()
             status, comment = statuses.PROCESSING_FAILURE, NOT_ALONE
         elif self._sealed:
@@ -117,7 +117,7 @@ class _Part:
     def finish(self, answer: Answer) -> None:
         """The data set is complete."""
         if self._fault is not None or self._reception is None:
-            status = 0xC000 if self._fault is None else self._fault.dimse_status
+            status = statuses.CANNOT_UNDERSTAND if self._fault is None else self._fault.dimse_status
             answer(status, str(self._fault or ""))
             return
         reception, self._reception = self._reception, None

@@ -17,11 +17,6 @@ class AwaitedReport:
         self._arrived = anyio.Event()
         self._report: CommitmentReport | None = None
 
-    @property
-    def has_arrived(self) -> bool:
-        """Whether it is there."""
-        return self._arrived.is_set()
-
     def put(self, report: CommitmentReport) -> None:
         """Give it to whoever waits; the first one counts."""
         self._report = self._report or report

@@ -151,3 +151,18 @@ class AssociationHandler(Protocol):
     def opened(self, info: AssociationInfo) -> AssociationReceiver:
         """Provide the receiver of an association that has been accepted."""
         ...
+
+
+class Operation(Protocol):
+    """A service beside storage and C-ECHO."""
+
+    def request(
+        self,
+        info: AssociationInfo,
+        message: Message,
+        context: AcceptedContext,
+        data: bytes | None,
+        respond: Respond,
+    ) -> bool:
+        """Take a request, to respond to it now or later; False: it is none of this service."""
+        ...

@@ -75,11 +75,6 @@ class MultipartReader:
         """Whether the closing delimiter has come."""
         return self._place is _Place.EPILOGUE
 
-    @property
-    def is_in_part(self) -> bool:
-        """Whether a part has begun that has not ended."""
-        return self._place is _Place.BODY
-
     def feed(self, data: bytes) -> Iterator[Event]:
         """Take the next bytes; iterate to the end before the next call."""
         buffer = self._held + data if self._held else data

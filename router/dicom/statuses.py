@@ -25,7 +25,6 @@ OUT_OF_RESOURCES = 0xA700
 DATA_SET_DOES_NOT_MATCH = 0xA900
 STUDY_DOES_NOT_MATCH = 0xA901  # of A9xx, as other STOW-RS servers answer it
 CANNOT_UNDERSTAND = 0xC000
-TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122  # PS3.18 table I.2-2
 COERCION = 0xB000
 ELEMENTS_DISCARDED = 0xB006
 DATA_SET_DOES_NOT_MATCH_WARNING = 0xB007
@@ -101,7 +100,12 @@ def is_stored(status: int) -> bool:
 
 def is_temporary(status: int) -> bool:
     """Whether the same C-STORE may succeed later: the peer lacks resources or had a failure."""
-    return 0xA700 <= status <= 0xA7FF or status in (PROCESSING_FAILURE, RESOURCE_LIMITATION)
+    return is_out_of_resources(status) or status in (PROCESSING_FAILURE, RESOURCE_LIMITATION)
+
+
+def is_out_of_resources(status: int) -> bool:
+    """Whether the peer had no room for the instance (A7xx)."""
+    return 0xA700 <= status <= 0xA7FF
 
 
 def describe(status: int) -> str:

@@ -17,6 +17,7 @@ from router.admin.problems import RequestError, explaining, problem_response
 from router.admin.tokens import check_token
 from router.dicom import uids
 from router.dicom.multipart import MultipartReader
+from router.dicomweb.accepting import JSON, media_ranges, takes_json
 from router.dicomweb.results import http_status, response_module
 from router.dicomweb.storing import BodyBrokenOff, Outcome, store
 from router.ingress.uploads import PartTaker
@@ -24,9 +25,7 @@ from router.net.patience import MIN_PROGRESS_BYTES
 from router.ports import Clock
 
 PATH = "/dicom-web/studies"
-DICOM_JSON = "application/dicom+json"
 RETRY_AFTER_S = 5
-_ACCEPTABLE = frozenset({DICOM_JSON, "application/json", "application/*", "*/*"})
 _BREAKS = (OSError, aiohttp.ClientError, web.RequestPayloadError, aiohttp.http.HttpProcessingError)
 """What reading a body raises when its connection is lost, or its framing is wrong."""
 
@@ -155,8 +154,8 @@ class Stow(Generic[T]):
         if study is not None and not uids.is_valid_uid(study):
             raise RequestError(HTTPStatus.BAD_REQUEST, f"{study} is no Study Instance UID")
         reader = _reader(request)
-        if not _accepts_json(request):
-            raise RequestError(HTTPStatus.NOT_ACCEPTABLE, f"the answer is {DICOM_JSON}")
+        if not takes_json(media_ranges(request.headers.getall("Accept", ()))):
+            raise RequestError(HTTPStatus.NOT_ACCEPTABLE, f"the answer is {JSON}")
         busy = self._busy()
         if busy:
             raise RequestError(
@@ -222,7 +221,7 @@ async def _answer(request: web.Request, outcome: Outcome) -> web.Response:
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     module = await anyio.to_thread.run_sync(response_module, outcome.results)
-    return web.Response(body=module, status=status, content_type=DICOM_JSON, headers=headers)
+    return web.Response(body=module, status=status, content_type=JSON, headers=headers)
 
 
 def _reader(request: web.Request) -> MultipartReader:
@@ -249,9 +248,3 @@ def _reader(request: web.Request) -> MultipartReader:
         return MultipartReader(str(header.get_boundary("")))
     except ValueError as error:
         raise RequestError(HTTPStatus.BAD_REQUEST, f"Content-Type: {error}") from error
-
-
-def _accepts_json(request: web.Request) -> bool:
-    """Whether the sender takes the only form that there is; no word of it means any."""
-    said = [entry for line in request.headers.getall("Accept", ()) for entry in line.split(",")]
-    return not said or any(entry.partition(";")[0].strip().lower() in _ACCEPTABLE for entry in said)

@@ -60,7 +60,7 @@ class WholeStudies:
 
         Where the ledger cannot be asked, its studies wait for their completion policy.
         """
-        if outcome.broken or not all(result.is_stored for result in outcome.results):
+        if not outcome.is_all_stored:
             return
         if self._completes is Completes.WHOLE and not upload.study_instance_uid:
             try:

@@ -32,7 +32,7 @@ class Result:
     @property
     def is_for_want_of_room(self) -> bool:
         """Whether the same instance may be taken later."""
-        return 0xA700 <= self.status <= 0xA7FF
+        return statuses.is_out_of_resources(self.status)
 
 
 def http_status(results: Sequence[Result]) -> HTTPStatus:

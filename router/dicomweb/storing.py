@@ -1,7 +1,7 @@
 """One STOW-RS request: from the bytes of its body to what became of each instance.
 
-The instances go through the door one after the other, as on an association; each is durable before
-it counts as stored. Nothing of the body is kept here but the head of the part that is arriving.
+The instances come one after the other, as on an association; each is finished by whoever takes it
+before the next begins. Nothing of the body is kept here but the head of the part that is arriving.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ class Outcome:
 
     results: list[Result] = field(default_factory=list)
     broken: str = ""
+
+    @property
+    def is_all_stored(self) -> bool:
+        """Whether the body came whole, and nothing in it failed."""
+        return not self.broken and all(result.is_stored for result in self.results)
 
 
 async def store(

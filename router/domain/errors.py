@@ -69,13 +69,6 @@ class CorruptRecord(RouterError):
     """Bytes in the spool do not match their checksum: they never leave the router."""
 
 
-class DataSetMismatch(RouterError):
-    """The data set contradicts its command set, or not its SOP class (A900)."""
-
-    dimse_status = 0xA900
-    http_status = 409
-
-
 class CannotUnderstand(RouterError):
     """The data set cannot be read far enough to know its study (C000)."""
 

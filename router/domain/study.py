@@ -45,7 +45,7 @@ REVISION_TRANSITIONS = {
     (RevisionState.SETTLED, RevisionEvent.REOPEN): RevisionState.ROUTED,
     (RevisionState.SETTLED, RevisionEvent.RECLAIM): RevisionState.RECLAIMED,
 }
-"""The whole life of a revision: a pair that is not here cannot happen."""
+"""The whole life of a revision, as the statements of the ledger carry it out."""
 
 GROWING = (RevisionState.OPEN, RevisionState.HELD)
 """Instances that arrive still join the revision."""

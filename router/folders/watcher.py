@@ -118,7 +118,7 @@ class FolderWatcher:
             self._forget(path)
             return True
         status, reason = answer
-        if 0xA700 <= status <= 0xA7FF:
+        if statuses.is_out_of_resources(status):
             self._not_before = self._clock.monotonic() + WAIT_FOR_ROOM_S
             return False
         is_stored = statuses.is_stored(status)

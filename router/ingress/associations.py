@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from router.dicom.dimse import CStoreRQ, Message
-from router.dicom.handlers import AssociationEnd, AssociationInfo, PeerAddress, Respond
+from router.dicom.handlers import AssociationEnd, AssociationInfo, Operation, PeerAddress, Respond
 from router.dicom.negotiation import AcceptancePolicy, AcceptedContext, negotiate
 from router.dicom.pdu import AssociateAC, AssociateRJ, AssociateRQ
 from router.domain.instance import Identity
@@ -29,21 +29,6 @@ class AssociationWatch(Arrivals, Protocol):
         ...
 
 
-class OtherOperations(Protocol):
-    """Who answers what is neither C-ECHO nor C-STORE: storage commitment."""
-
-    def request(
-        self,
-        info: AssociationInfo,
-        message: Message,
-        context: AcceptedContext,
-        data: bytes | None,
-        respond: Respond,
-    ) -> bool:
-        """Take a request; False: it is not offered."""
-        ...
-
-
 class Ingress:
     """Implements the acceptor's handler for the router's one AE title."""
 
@@ -52,7 +37,7 @@ class Ingress:
         door: Door,
         watch: AssociationWatch,
         acceptance: AcceptancePolicy,
-        others: OtherOperations,
+        others: Operation,
     ):
         self._door = door
         self._watch = watch
@@ -94,7 +79,7 @@ class IngressAssociation:
         watch: AssociationWatch,
         source: Source,
         info: AssociationInfo,
-        others: OtherOperations,
+        others: Operation,
     ):
         self._door = door
         self._watch = watch
@@ -116,7 +101,7 @@ class IngressAssociation:
     def request(
         self, message: Message, context: AcceptedContext, data: bytes | None, respond: Respond
     ) -> bool:
-        """Another operation; see ``OtherOperations``."""
+        """Another operation; see ``Operation``."""
         return self._others.request(self._info, message, context, data, respond)
 
     def closed(self, how: AssociationEnd) -> None:

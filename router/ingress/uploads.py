@@ -30,7 +30,7 @@ from router.ingress.store import Door, Reception, Source
 
 @dataclass(frozen=True, slots=True)
 class UploadPolicy:
-    """What instances that come over HTTP are taken for."""
+    """What instances that come as files are taken for."""
 
     source_ae_title: str
     called_ae_title: str

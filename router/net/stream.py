@@ -26,7 +26,8 @@ MAX_BUFFERS = 1024
 class ByteStream(Protocol):
     """A connection as the requestor sees it; one task uses it at a time.
 
-    ``try_send`` and ``try_receive_into`` raise ``OSError`` when the connection is broken or closed.
+    All but ``close`` raise ``OSError`` when the connection is closed already, ``try_send`` and
+    ``try_receive_into`` also when it is broken.
     """
 
     def try_send(self, buffers: Sequence[Buffer]) -> int:

@@ -38,14 +38,19 @@ def free_port() -> int:
             return port
 
 
-def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+def wait_until(
+    condition: Callable[[], Any],
+    what: str,
+    patience_s: float = PATIENCE_S,
+    every_s: float = POLL_S,
+) -> Any:
     """The first true value of ``condition``; fails with ``what`` when patience ends."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
-        time.sleep(POLL_S)  # noqa: TID251 - looking at another process from outside
+        time.sleep(every_s)  # noqa: TID251 - looking at another process from outside
     raise AssertionError(f"not within {patience_s:.0f} s: {what}")
 
 

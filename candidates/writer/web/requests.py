@@ -7,8 +7,8 @@ from http import HTTPStatus
 from aiohttp import web
 
 from candidates.writer.scp import can_be_kept
-from candidates.writer.web.accepting import MediaRange, media_ranges
 from router.admin.problems import RequestError
+from router.dicomweb.accepting import MediaRange, media_ranges
 from router.dicomweb.application import PATH, RETRY_AFTER_S
 
 STUDY = PATH + "/{study}"

@@ -19,7 +19,7 @@ from aiohttp import web
 from candidates.writer.archive import Archive
 from candidates.writer.errors import IndexFailed
 from candidates.writer.query.retrieval import Instance, TooMany, instances_of
-from candidates.writer.web.accepting import DICOM, JSON, Form, form_for, takes_json
+from candidates.writer.web.accepting import DICOM, Form, form_for
 from candidates.writer.web.bodies import Body, Multipart, file_of, metadata_of
 from candidates.writer.web.requests import (
     INSTANCE,
@@ -32,6 +32,7 @@ from candidates.writer.web.requests import (
 )
 from router.admin.problems import RequestError
 from router.admin.tokens import check_token
+from router.dicomweb.accepting import JSON, takes_json
 from router.domain.errors import PeerTimeout, RouterError
 
 MAX_RETRIEVALS = 32

@@ -16,13 +16,13 @@ from candidates.writer.errors import IndexFailed
 from candidates.writer.query.finder import told
 from candidates.writer.query.identifiers import data_set_of
 from candidates.writer.query.statements import columns, find
-from candidates.writer.web.accepting import JSON, takes_json
 from candidates.writer.web.metadata import json_model
 from candidates.writer.web.requests import SERIES, STUDY, TOKEN, accepted, later, named_uids
 from candidates.writer.web.searches import Search, read_search
 from router.admin.problems import RequestError
 from router.admin.tokens import check_token
 from router.dicom.query import QueryLevel
+from router.dicomweb.accepting import JSON, takes_json
 from router.dicomweb.application import PATH
 
 SEARCHERS = 4

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from candidates.writer.web.accepting import Form, form_for, media_ranges, takes_json
+from candidates.writer.web.accepting import Form, form_for
+from router.dicomweb.accepting import media_ranges, takes_json
 
 EXPLICIT, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"
 MULTIPART = 'multipart/related; type="application/dicom"'
