@@ -21,7 +21,6 @@ from anyio.abc import TaskGroup
 from router import __version__, wiring
 from router.admin.api import create_app
 from router.admin.routes import Api
-from router.admin.server import HttpServer, serve_http
 from router.clock import SystemClock
 from router.commitment.awaited import AwaitedReports
 from router.commitment.operations import CommitmentOperations
@@ -50,6 +49,7 @@ from router.domain.filters import DiscardFilter
 from router.domain.repeats import OnConflict
 from router.domain.study import RevisionKey
 from router.folders.watcher import FolderWatcher
+from router.http.server import HttpServer, serve_http
 from router.ingress.associations import Ingress
 from router.ingress.inspector import Inspector
 from router.ingress.recorder import Recorder

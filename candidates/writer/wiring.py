@@ -19,11 +19,11 @@ from candidates.writer.stow import StowUpload, StowUploads
 from candidates.writer.web.requests import TOKEN
 from candidates.writer.web.retrieving import Retrieving
 from candidates.writer.web.searching import Searching
-from router.admin.server import STOP_WITHIN_S, HttpServer, serve_http
 from router.clock import SystemClock
 from router.commitment.awaited import AwaitedReports
 from router.commitment.operations import CommitmentOperations
 from router.dicomweb.application import PATH, Stow, StowLimits
+from router.http.server import STOP_WITHIN_S, HttpServer, serve_http
 
 
 @asynccontextmanager

@@ -28,10 +28,10 @@ from router.admin.models.requests import (
 )
 from router.admin.models.studies import Studies, Study
 from router.admin.openapi import describe
-from router.admin.problems import RequestError, explaining
 from router.admin.routes import MAX_BODY_BYTES, Api, Call, Nothing, Route
 from router.domain.candidate import Candidate
 from router.domain.instance import Disposition
+from router.http.problems import RequestError, explaining
 from router.registry.request import RegistrationRequest
 
 MAX_DIGITS = 18
@@ -255,7 +255,7 @@ ROUTES: tuple[Route[Any, Any, Any], ...] = (
 
 
 def create_app(api: Api) -> web.Application:
-    """The HTTP API as an application for :func:`router.admin.server.serve_http`."""
+    """The HTTP API as an application for :func:`router.http.server.serve_http`."""
     problems = explaining("/openapi.json lists what there is")
     application = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
     for route in ROUTES:

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from router import __version__
-from router.admin.problems import PROBLEM_TYPE, ProblemDetails
 from router.admin.routes import Nothing, Route
+from router.http.problems import PROBLEM_TYPE, ProblemDetails
 
 Json = dict[str, Any]
 

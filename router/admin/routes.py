@@ -12,12 +12,13 @@ import anyio
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from router.admin.problems import RequestError, misunderstood
-from router.admin.tokens import check_token
 from router.completion.declaring import Declarations
 from router.delivery.interventions import Interventions
+from router.http.problems import RequestError, WrongValue
+from router.http.tokens import check_token
 from router.ports import LedgerViews
 from router.registry.service import Registry
+from router.settings.explanation import explain, known_keys
 
 Q = TypeVar("Q", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
@@ -143,3 +144,16 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
+
+
+def misunderstood(what: str, model: type[BaseModel], error: ValidationError) -> RequestError:
+    """A body or query that does not fit its model: 422 with every wrong value."""
+    errors = []
+    for finding in explain(error, lambda path: known_keys(model, path)):
+        loc = finding.path if finding.key is None else (*finding.path, finding.key)
+        hint = f" ({finding.hint})" if finding.hint else ""
+        errors.append(WrongValue(loc=loc, message=finding.message + hint))
+    names = ", ".join(".".join(map(str, wrong.loc)) or what for wrong in errors)
+    return RequestError(
+        HTTPStatus.UNPROCESSABLE_ENTITY, f"the {what} cannot be used: look at {names}", errors
+    )

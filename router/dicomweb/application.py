@@ -13,13 +13,13 @@ import anyio
 import structlog
 from aiohttp import StreamReader, web
 
-from router.admin.problems import RequestError, explaining, problem_response
-from router.admin.tokens import check_token
 from router.dicom import uids
 from router.dicom.multipart import MultipartReader
 from router.dicomweb.accepting import JSON, media_ranges, takes_json
 from router.dicomweb.results import http_status, response_module
 from router.dicomweb.storing import BodyBrokenOff, Outcome, store
+from router.http.problems import RequestError, explaining, problem_response
+from router.http.tokens import check_token
 from router.ingress.uploads import PartTaker
 from router.net.patience import MIN_PROGRESS_BYTES
 from router.ports import Clock
@@ -97,7 +97,7 @@ class Stow(Generic[T]):
     def application(
         self, there_is: str = f"instances are stored by POST {PATH}"
     ) -> web.Application:
-        """What :func:`router.admin.server.serve_http` serves.
+        """What :func:`router.http.server.serve_http` serves.
 
         ``there_is`` helps those who ask for something that there is not.
         """

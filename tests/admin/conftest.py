@@ -13,10 +13,10 @@ import pytest
 
 from router.admin.api import create_app
 from router.admin.routes import Api
-from router.admin.server import serve_http
 from router.completion.declaring import Declarations
 from router.delivery.interventions import Interventions
 from router.domain.candidate import Candidate
+from router.http.server import serve_http
 from router.ledger.ledger import SqlLedger, open_ledger
 from router.registry.service import Registry
 from router.settings.load import examine_text

@@ -10,11 +10,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from structlog.testing import capture_logs
 
 from router.admin.api import ROUTES, create_app
-from router.admin.problems import explaining
 from router.admin.routes import Api
-from router.admin.server import serve_http
 from router.completion.declaring import Declarations
 from router.domain.errors import ConfigurationError, LedgerFailed
+from router.http.problems import explaining
+from router.http.server import serve_http
 from router.ledger.ledger import SqlLedger
 from tests.admin.conftest import Client, interventions
 

@@ -17,9 +17,9 @@ from candidates.writer.cooling import Cooler
 from candidates.writer.settings import CoolingPolicy
 from candidates.writer.storage import Storage
 from candidates.writer.wiring import running_service
-from router.admin.server import serve_http
 from router.domain.criteria import parse_criteria
 from router.domain.errors import InvalidCriteria
+from router.http.server import serve_http
 from tests.candidates.arrivals import arrived
 from tests.candidates.holdings import held_in
 from tests.candidates.indexes import Index

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from candidates.writer.registration import Announcement, Registrar, RegistrationRefused
-from router.admin.server import serve_http
+from router.http.server import serve_http
 from tests.e2e.stack import free_port
 
 WITHIN_S = 20

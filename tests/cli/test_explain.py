@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 
 from router.admin.models.candidates import CandidateAnswer, Candidates
-from router.admin.server import HttpServer, serve_http
 from router.domain.candidate import Candidate, CandidateState, Level, Origin
 from router.domain.criteria import parse_criteria
+from router.http.server import HttpServer, serve_http
 from tests.cli.command import Ran, dicom_router
 from tests.corpus import make_ct_series, make_deep_nesting, make_dx, real_files
 

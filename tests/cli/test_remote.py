@@ -10,11 +10,11 @@ from aiohttp import web
 
 from router.admin.api import create_app
 from router.admin.routes import Api
-from router.admin.server import serve_http
 from router.completion.declaring import Declarations
 from router.domain.candidate import Candidate
 from router.domain.delivery import DeliveryState, OutcomeKind
 from router.domain.instance import Disposition
+from router.http.server import serve_http
 from router.ledger.ledger import SqlLedger, open_ledger
 from router.registry.request import RegistrationRequest
 from router.registry.service import Registry

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import anyio
 
-from router.admin.server import serve_http
 from router.clock import SystemClock
 from router.dicom.negotiation import AcceptancePolicy
 from router.dicomweb.application import Stow, StowLimits
+from router.http.server import serve_http
 from router.ingress.uploads import UploadPolicy, Uploads
 from tests.dicomweb.uploading import (
     MULTIPART,

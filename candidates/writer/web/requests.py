@@ -7,9 +7,9 @@ from http import HTTPStatus
 from aiohttp import web
 
 from candidates.writer.scp import can_be_kept
-from router.admin.problems import RequestError
 from router.dicomweb.accepting import MediaRange, media_ranges
 from router.dicomweb.application import PATH, RETRY_AFTER_S
+from router.http.problems import RequestError
 
 STUDY = PATH + "/{study}"
 SERIES = STUDY + "/series/{series}"

@@ -30,10 +30,10 @@ from candidates.writer.web.requests import (
     later,
     named_uids,
 )
-from router.admin.problems import RequestError
-from router.admin.tokens import check_token
 from router.dicomweb.accepting import JSON, takes_json
 from router.domain.errors import PeerTimeout, RouterError
+from router.http.problems import RequestError
+from router.http.tokens import check_token
 
 MAX_RETRIEVALS = 32
 METADATA_READERS = 2

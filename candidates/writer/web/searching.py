@@ -19,11 +19,11 @@ from candidates.writer.query.statements import columns, find
 from candidates.writer.web.metadata import json_model
 from candidates.writer.web.requests import SERIES, STUDY, TOKEN, accepted, later, named_uids
 from candidates.writer.web.searches import Search, read_search
-from router.admin.problems import RequestError
-from router.admin.tokens import check_token
 from router.dicom.query import QueryLevel
 from router.dicomweb.accepting import JSON, takes_json
 from router.dicomweb.application import PATH
+from router.http.problems import RequestError
+from router.http.tokens import check_token
 
 SEARCHERS = 4
 

@@ -16,9 +16,9 @@ import pytest
 from aiohttp import web
 
 from candidates.writer.web.retrieving import MAX_RETRIEVALS, Retrieving
-from router.admin.problems import explaining
-from router.admin.server import serve_http
 from router.dicom import statuses, uids
+from router.http.problems import explaining
+from router.http.server import serve_http
 from tests.candidates.descriptors import open_attachments
 from tests.candidates.holdings import Held, root_of
 from tests.candidates.sources import head_and_data_set

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from router.admin.problems import RequestError
+from router.http.problems import RequestError
 
 
 def check_token(request: web.Request, token: str | None, which: str) -> None:

@@ -1,4 +1,4 @@
-"""Errors of the HTTP API as problem details (RFC 9457), in one place."""
+"""Errors of HTTP requests as problem details (RFC 9457), in one place."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from http import HTTPStatus
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from router.domain.errors import RouterError
-from router.settings.explanation import explain, known_keys
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -65,19 +64,6 @@ class RequestError(Exception):
         self.headers = dict(headers or {})
 
 
-def misunderstood(what: str, model: type[BaseModel], error: ValidationError) -> RequestError:
-    """A body or query that does not fit its model: 422 with every wrong value."""
-    errors = []
-    for finding in explain(error, lambda path: known_keys(model, path)):
-        loc = finding.path if finding.key is None else (*finding.path, finding.key)
-        hint = f" ({finding.hint})" if finding.hint else ""
-        errors.append(WrongValue(loc=loc, message=finding.message + hint))
-    names = ", ".join(".".join(map(str, wrong.loc)) or what for wrong in errors)
-    return RequestError(
-        HTTPStatus.UNPROCESSABLE_ENTITY, f"the {what} cannot be used: look at {names}", errors
-    )
-
-
 def explaining(what_there_is: str) -> Middleware:
     """A middleware that turns every exception of a handler into an answer that explains it.
 
@@ -97,7 +83,7 @@ def explaining(what_there_is: str) -> Middleware:
         except Exception:  # the one place where a fault of a request ends
             log.exception("a request failed", method=request.method, path=request.path)
             return _response(
-                HTTPStatus.INTERNAL_SERVER_ERROR, "the router failed; its log says why and where"
+                HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed; its log says why and where"
             )
 
     return answer_problems
