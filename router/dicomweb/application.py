@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
@@ -130,8 +131,9 @@ class Stow(Generic[T]):
             outcome = await self._conclude(upload, outcome)
             try:
                 response = await _answer(request, outcome)
-                await response.prepare(request)
-                await response.write_eof()
+                with suppress(ConnectionError):  # it has left: what is stored is stored
+                    await response.prepare(request)
+                    await response.write_eof()
             finally:
                 await self._afterwards(upload, outcome)
             return response
